@@ -1,0 +1,1 @@
+"""The `puna` command: a local cluster on this machine, and a conversation with an endpoint."""

@@ -1,0 +1,171 @@
+"""The documents that a router is given, and the one it answers with.
+
+The operator renders `EndpointConfig` into a ConfigMap per endpoint; a single host writes a `RouterFile` by hand.
+Pure: pydantic only. Importable by every other package.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import sha256
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+LABEL_ENDPOINT: Final = "puna.dev/endpoint"
+"""On every object of an endpoint; a router's Pod watch selects by its presence."""
+LABEL_PROCESS: Final = "puna.dev/process"
+"""Process hash (8 hex digits) of a llama-server Pod: which revisions it can serve."""
+LABEL_POOL: Final = "puna.dev/pool"
+"""Pool of a llama-server Pod."""
+LABEL_ROUTER_CONFIG: Final = "puna.dev/router-config"
+"""Value "true" on the ConfigMaps that a router merges."""
+CONFIG_KEY: Final = "endpoint.json"
+"""Key of the `EndpointConfig` document in its ConfigMap."""
+
+CLIENT_PORT: Final = 8080
+"""Envoy's listener for clients."""
+CONTROL_PORT: Final = 9090
+"""Listener of the control process: /ready, /metrics, /state."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+Hash8 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+
+
+class Document(BaseModel):
+    """A frozen document in camelCase that ignores what a newer writer added."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+    )
+
+    def to_json(self) -> str:
+        """The document as stable JSON: equal documents give equal bytes."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+
+class PresetConfig(Document):
+    """Request defaults that are spliced into a body; keys are llama-server's own names."""
+
+    defaults: dict[str, Any] = {}
+    """Members put in front of the client's: the client's value wins."""
+    forced: dict[str, Any] = {}
+    """Members put behind the client's: the preset's value wins."""
+    system_prompt: str | None = None
+    """System message for chats whose messages hold none."""
+
+
+class HealthCheckConfig(Document):
+    """Active `/health` checks of every backend."""
+
+    interval_seconds: float = Field(default=2.0, gt=0, le=300)
+    """Time between two checks, in seconds; jittered by at most 10 %."""
+    failure_threshold: int = Field(default=2, ge=1, le=100)
+    """Failed checks in a row that exclude a backend."""
+
+
+class RevisionConfig(Document):
+    """One revision of an endpoint and its share of the requests."""
+
+    name: Hash8
+    """The revision: process hash, sampling and system prompt together."""
+    process: Hash8
+    """Pods with this process hash serve it; two revisions may share them."""
+    weight: int = Field(ge=0, le=100)
+    """Percent of the endpoint's requests; 0 gets none. A revision without usable Pods counts as 0."""
+    preset: PresetConfig = PresetConfig()
+    """Request defaults of the revision itself."""
+
+
+class EndpointConfig(Document):
+    """Everything a router needs to know of one LLMEndpoint."""
+
+    name: Name
+    """Name of the endpoint: the `model` that clients ask for."""
+    port: int = Field(ge=1, le=65535)
+    """Port of the endpoint's llama-server Pods."""
+    created: int = Field(ge=0)
+    """Creation of the endpoint, in seconds since the epoch, for `/v1/models`."""
+    revisions: tuple[RevisionConfig, ...] = Field(max_length=8)
+    """Revisions with their weights; empty while nothing can be served yet."""
+    presets: dict[str, PresetConfig] = {}
+    """Presets selectable per request: `model: <endpoint>:<preset>` or header `x-puna-preset`. They replace the revision's own."""
+    health_check: HealthCheckConfig = HealthCheckConfig()
+    retries: int = Field(default=1, ge=0, le=5)
+    """Further attempts on other backends, only before the first byte of an answer."""
+    idle_timeout_seconds: int = Field(default=300, ge=1, le=3600)
+    """Longest silence of a stream, in seconds."""
+    keep_alive_seconds: int = Field(default=15, ge=1, le=300)
+    """Interval of llama-server's SSE comments, spliced into streamed requests, in seconds."""
+
+
+class Backend(Document):
+    """One llama-server."""
+
+    address: str
+    """IP address."""
+    port: int = Field(ge=1, le=65535)
+    process: Hash8
+    pod: str | None = None
+    """Name of its Pod, where there is one."""
+    pool: str | None = None
+
+
+class RouterFile(Document):
+    """A whole router on one host without Kubernetes: `python -m puna_router --config FILE`."""
+
+    listen: str = "127.0.0.1"
+    """Address of both listeners."""
+    port: int = Field(default=CLIENT_PORT, ge=1, le=65535)
+    control_port: int = Field(default=CONTROL_PORT, ge=1, le=65535)
+    endpoints: tuple[EndpointConfig, ...]
+    backends: dict[str, tuple[Backend, ...]]
+    """Backends by endpoint name."""
+    api_key_file: str | None = None
+    """File with the key that the backends require."""
+
+
+class EndpointPhase(StrEnum):
+    """What became of an endpoint's document."""
+
+    APPLIED = "Applied"
+    """Envoy runs it."""
+    REJECTED = "Rejected"
+    """It was refused; the last good one still runs."""
+
+
+class BackendState(Document):
+    """A backend as Envoy sees it."""
+
+    address: str
+    port: int
+    process: str
+    pod: str | None = None
+    healthy: bool
+
+
+class EndpointState(Document):
+    """One endpoint as this router serves it."""
+
+    digest: str | None = None
+    """`config_digest` of the document that Envoy runs; absent before the first."""
+    phase: EndpointPhase
+    message: str | None = None
+    """Why the newest document was refused, in Envoy's words."""
+    backends: tuple[BackendState, ...] = ()
+
+
+class RouterState(Document):
+    """Answer of `GET /state`."""
+
+    endpoints: dict[str, EndpointState] = {}
+
+
+def config_digest(document: str) -> str:
+    """SHA-256 (hex) of a document's bytes as stored: how operator and router name one version of it."""
+    return sha256(document.encode()).hexdigest()
