@@ -47,7 +47,7 @@ class Profile(Document):
     run: tuple[str, ...] = Field(min_length=1)
     """Argument vector on this host; the container's args follow."""
     drain_slots: bool = False
-    """Before SIGTERM wait, within the grace period, until llama-server's `/slots` shows nothing being processed."""
+    """Before SIGTERM wait, within the grace period, until llama-server's `/slots` is idle."""
 
 
 class AgentConfig(Document):
@@ -68,7 +68,10 @@ class AgentConfig(Document):
     address: str | None = None
     """Address of the node; found from the route to the API server if absent."""
     pod_network: str | None = None
-    """Loopback range (for example 127.77.3.0/24) that gives every Pod an address of its own; absent: Pods use the node's address."""
+    """Loopback range (for example 127.77.3.0/24) that gives every Pod an address of its own.
+
+    Absent: Pods use the node's address.
+    """
     port: int = Field(default=10250, ge=0, le=65535)
     """Port of the agent's HTTPS endpoint; 0 takes a free one."""
     serving_certificate: str | None = None
@@ -83,4 +86,7 @@ class AgentConfig(Document):
     lease_seconds: float = Field(default=10, gt=0)
     """Interval of lease renewals."""
     volume_root: str | None = None
-    """Folder in which each PersistentVolumeClaim is a folder `<namespace>/<claim>`; absent: Pods with claims are refused."""
+    """Folder in which each PersistentVolumeClaim is a folder `<namespace>/<claim>`.
+
+    Absent: Pods with claims are refused.
+    """
