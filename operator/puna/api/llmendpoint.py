@@ -1,0 +1,343 @@
+"""The LLMEndpoint resource: one model, served by one or more pools of llama-server."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from puna.api.conditions import Condition
+from puna.api.resource import (
+    DNS_1035,
+    Column,
+    LocalObjectReference,
+    Model,
+    ObjectName,
+    Quantity,
+    Resource,
+    Rule,
+)
+
+Labels = Annotated[
+    dict[str, Annotated[str, Field(max_length=63)]],
+    Field(max_length=32),
+]
+
+
+class Accelerator(StrEnum):
+    """Kind of hardware; it chooses image, arguments, resources and nodes."""
+
+    CPU = "cpu"
+    METAL = "metal"
+    CUDA = "cuda"
+
+
+class RolloutStrategy(StrEnum):
+    """How a changed revision takes over."""
+
+    SURGE = "Surge"
+    """The new one starts beside the old one, which serves until the new one is available."""
+    REPLACE = "Replace"
+    """The old one goes first: for devices with room for one."""
+
+
+class VolumeClaimReference(Model):
+    """A PersistentVolumeClaim of the same namespace."""
+
+    claim_name: ObjectName
+    """Name of the claim."""
+
+
+class ModelCache(Model):
+    """Where fetched files are kept."""
+
+    persistent_volume_claim: VolumeClaimReference
+    """Claim that all Pods of the endpoint share; it needs an access mode that allows this."""
+
+
+class ModelSource(Model):
+    """One GGUF file and its digest."""
+
+    uri: Annotated[
+        str, Field(max_length=2048, pattern=r"^(file:///|pvc://|https?://|hf://)[^\s?#]+(\?\S*)?$")
+    ]
+    """file:///path, pvc://claim/path, http(s)://host/path or hf://organization/repository/file."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)] | None = None
+    """SHA-256 of the file in hex; checked before llama-server starts. Required for http, https, hf."""
+    credentials_secret_ref: LocalObjectReference | None = None
+    """Secret with `token`, or `username` and `password`, for the source."""
+    ca_secret_ref: LocalObjectReference | None = None
+    """Secret with `ca.crt`, a PEM bundle trusted beside the system's."""
+    cache: ModelCache | None = None
+    """Where to keep the file; by default a folder of the Pod, or of the node if the operator allows it."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.sha256) || self.uri.startsWith('file:') || self.uri.startsWith('pvc:')",
+            "model.sha256: required for http, https and hf sources",
+            ".sha256",
+        ),
+        Rule(
+            "!has(self.cache) || !(self.uri.startsWith('file:') || self.uri.startsWith('pvc:'))",
+            "model.cache: a file:// or pvc:// model is served from where it lies",
+            ".cache",
+        ),
+        Rule(
+            "!self.uri.startsWith('pvc://') || "
+            "self.uri.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/.+$')",
+            "model.uri: expected pvc://<claim>/<path>",
+            ".uri",
+        ),
+        Rule(
+            "!self.uri.contains('/../') && !self.uri.endsWith('/..')",
+            "model.uri: the path must not contain '..'",
+            ".uri",
+        ),
+    )
+
+
+class Resources(Model):
+    """Compute resources of one llama-server."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    """What the scheduler sets aside."""
+    limits: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    """What a server may use at most."""
+
+
+class Pool(Model):
+    """Servers on one kind of hardware."""
+
+    name: Annotated[str, Field(pattern=DNS_1035, min_length=1, max_length=12)]
+    """Name of the pool, part of its Pods' names."""
+    accelerator: Accelerator
+    """Kind of hardware."""
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Servers in this pool."""
+    accelerator_count: Annotated[int, Field(ge=1, le=16)] = 1
+    """Accelerators of each server (cuda, metal)."""
+    resources: Resources = Resources()
+    """Compute resources of each server."""
+    node_selector: Labels = {}
+    """Further labels that a node must have."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.accelerator != 'cpu' || !has(self.acceleratorCount) "
+            "|| self.acceleratorCount == 1",
+            "acceleratorCount: a cpu pool has none",
+            ".acceleratorCount",
+        ),
+    )
+
+
+class Rollout(Model):
+    """How a change of model, preset or server settings reaches users."""
+
+    strategy: RolloutStrategy = RolloutStrategy.SURGE
+    """Surge starts the new revision beside the old one; Replace ends the old one first."""
+
+
+class LLMEndpointSpec(Model):
+    """What is to be served, by what, and how a change takes over."""
+
+    model: ModelSource
+    """The model."""
+    preset_ref: LocalObjectReference | None = None
+    """Preset with the endpoint's own sampling, prompt and server settings."""
+    presets: Annotated[
+        tuple[ObjectName, ...], Field(max_length=16, json_schema_extra={"listType": "set"})
+    ] = ()
+    """Presets that a request may choose: `model: <endpoint>:<preset>`, or header x-puna-preset."""
+    accelerator: Accelerator | None = None
+    """Shorthand for one pool named `default`, together with the four fields below."""
+    replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Servers of the shorthand's pool; 1 if absent. `kubectl scale` sets it."""
+    accelerator_count: Annotated[int, Field(ge=1, le=16)] | None = None
+    """Accelerators of each server of the shorthand's pool."""
+    resources: Resources | None = None
+    """Compute resources of each server of the shorthand's pool."""
+    node_selector: Labels | None = None
+    """Further labels that a node of the shorthand's pool must have."""
+    pools: Annotated[
+        tuple[Pool, ...], Field(max_length=8, json_schema_extra={"listMapKeys": ["name"]})
+    ] = ()
+    """Instead of the shorthand: several kinds of hardware, one Deployment each."""
+    rollout: Rollout = Rollout()
+    """How a change takes over."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.accelerator) || (has(self.pools) && size(self.pools) > 0)",
+            "accelerator: set accelerator (one pool) or pools",
+        ),
+        Rule(
+            "!(has(self.pools) && size(self.pools) > 0 && (has(self.accelerator) "
+            "|| has(self.acceleratorCount) || has(self.resources) || has(self.nodeSelector)))",
+            "pools: excludes accelerator, acceleratorCount, resources and nodeSelector; "
+            "set them in each pool",
+        ),
+        Rule(
+            "!(has(self.pools) && size(self.pools) > 0 && has(self.replicas))",
+            "replicas: this endpoint has pools; edit spec.pools[*].replicas instead",
+            ".replicas",
+        ),
+        Rule(
+            "!has(self.accelerator) || self.accelerator != 'cpu' "
+            "|| !has(self.acceleratorCount) || self.acceleratorCount == 1",
+            "acceleratorCount: a cpu pool has none",
+            ".acceleratorCount",
+        ),
+    )
+
+
+class PoolStatus(Model):
+    """Observed servers of one pool."""
+
+    name: str
+    """Name of the pool."""
+    accelerator: Accelerator
+    """Kind of hardware."""
+    replicas: int = 0
+    """Pods that exist, of all revisions."""
+    ready_replicas: int = 0
+    """Pods that are ready, of all revisions."""
+
+
+class FetchStatus(Model):
+    """How far a running fetch of the model is; absent when none runs."""
+
+    stage: str
+    """Waiting, Downloading or Verifying."""
+    completed_bytes: int = 0
+    """Bytes done."""
+    total_bytes: int | None = None
+    """Bytes in all, once known."""
+    bytes_per_second: int | None = None
+    """Speed."""
+    pod: str
+    """The Pod that fetches (the slowest, if several do)."""
+
+
+class RevisionRole(StrEnum):
+    """Part that a revision plays."""
+
+    STABLE = "Stable"
+    """Users are served by it."""
+    CANDIDATE = "Candidate"
+    """It is being brought up to take over."""
+    RETIRED = "Retired"
+    """It served before."""
+
+
+class RevisionStatus(Model):
+    """One stored revision."""
+
+    name: str
+    """Eight hex digits over everything that changes answers or processes."""
+    model: str
+    """Uri of its model."""
+    preset: str | None = None
+    """Its preset."""
+    role: RevisionRole
+    """Part it plays."""
+    created_at: datetime | None = None
+    """When it was stored."""
+
+
+class Summary(Model):
+    """Texts for the columns of `kubectl get`, derived from the rest of the status."""
+
+    ready: str = ""
+    """Ready and wanted servers, for example 2/2."""
+    model: str = ""
+    """File name of the stable revision's model."""
+    pools: str = ""
+    """Pools with their ready and wanted servers."""
+    rollout: str = ""
+    """What is being rolled out."""
+
+
+class LLMEndpointStatus(Model):
+    """What is observed of an LLMEndpoint."""
+
+    observed_generation: int = 0
+    """Generation of the spec that this speaks of."""
+    conditions: Annotated[
+        tuple[Condition, ...], Field(max_length=16, json_schema_extra={"listMapKeys": ["type"]})
+    ] = ()
+    """Accepted, ResolvedRefs, ModelReady, Available, Progressing, Ready."""
+    replicas: int = 0
+    """Pods that exist, of all revisions."""
+    ready_replicas: int = 0
+    """Pods that are ready, of all revisions."""
+    selector: str = ""
+    """Label selector of the Pods, for the scale subresource."""
+    url: str = ""
+    """Base url for OpenAI clients."""
+    stable_revision: str | None = None
+    """Revision that users are served by."""
+    fetch: FetchStatus | None = None
+    """Progress of the model's fetch."""
+    pools: Annotated[
+        tuple[PoolStatus, ...], Field(max_length=8, json_schema_extra={"listMapKeys": ["name"]})
+    ] = ()
+    """Servers by pool."""
+    revisions: Annotated[
+        tuple[RevisionStatus, ...],
+        Field(max_length=16, json_schema_extra={"listMapKeys": ["name"]}),
+    ] = ()
+    """Stored revisions, newest first."""
+    summary: Summary = Summary()
+    """Texts for `kubectl get`."""
+
+
+class LLMEndpoint(Resource):
+    """A local language model behind the namespace's router, served by llama-server."""
+
+    kind: ClassVar[str] = "LLMEndpoint"
+    plural: ClassVar[str] = "llmendpoints"
+    short_names: ClassVar[tuple[str, ...]] = ("llme",)
+    scale: ClassVar[tuple[str, str, str] | None] = (
+        ".spec.replicas",
+        ".status.replicas",
+        ".status.selector",
+    )
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("Ready", ".status.summary.ready"),
+        Column("Model", ".status.summary.model"),
+        Column("Pools", ".status.summary.pools"),
+        Column("Rollout", ".status.summary.rollout"),
+        Column("URL", ".status.url"),
+        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", priority=1),
+        Column("Revision", ".status.stableRevision", priority=1),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    )
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') "
+            "&& size(self.metadata.name) <= 40",
+            "metadata.name: children are named after an LLMEndpoint; use at most 40 lower case "
+            "letters, digits and '-', beginning with a letter",
+        ),
+        Rule(
+            "self.metadata.name != 'puna-router'",
+            "metadata.name: puna-router is the namespace's router",
+        ),
+    )
+
+    spec: LLMEndpointSpec
+    status: LLMEndpointStatus = LLMEndpointStatus()
+
+    def owner_reference(self) -> dict[str, Any]:
+        """Return the controller reference that children carry."""
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            "name": self.metadata.name,
+            "uid": self.metadata.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }

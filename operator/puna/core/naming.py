@@ -1,0 +1,85 @@
+"""Names, labels, annotations and digests: one function for each idea."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final
+
+from puna_router.config import LABEL_ENDPOINT, LABEL_POOL, LABEL_PROCESS
+
+FIELD_MANAGER: Final = "puna"
+MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_REVISION: Final = "puna.dev/revision"
+"""Revision (8 hex digits) of a ControllerRevision."""
+LABEL_ROLE: Final = "puna.dev/role"
+"""Part that a ControllerRevision plays: stable, candidate or retired."""
+LABEL_PROVEN: Final = "puna.dev/proven"
+"""Value "true" on a ControllerRevision that has served once."""
+ANNOTATION_CONFIG_DIGEST: Final = "puna.dev/config-digest"
+
+COMPONENT_MODEL: Final = "llama-server"
+COMPONENT_ROUTER: Final = "router"
+ROUTER_NAME: Final = "puna-router"
+"""Name of every shared object of a namespace's router."""
+BACKENDS_NAME: Final = "puna-backends"
+"""Name of the NetworkPolicy in front of the llama-server Pods."""
+BACKEND_KEY_NAME: Final = "puna-backend-key"
+"""Name of the Secret whose member `key` every llama-server of the namespace requires."""
+BACKEND_KEY_MEMBER: Final = "key"
+
+MAX_NAME: Final = 63
+HASH_LENGTH: Final = 8
+FIRST_PORT: Final = 20_000
+PORT_COUNT: Final = 10_000
+
+
+def digest8(value: Any) -> str:
+    """Return the first 8 hex digits of the SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256(text.encode()).hexdigest()[:HASH_LENGTH]
+
+
+def child_name(*parts: str) -> str:
+    """Join parts by '-' to a name of at most 63 characters; a longer one ends in a digest.
+
+    Parts that contain '-' could collide once joined ("a-b"+"c", "a"+"b-c"); the callers' last part is a digest
+    over all of them wherever that can happen.
+    """
+    name = "-".join(parts)
+    if len(name) <= MAX_NAME:
+        return name
+    return f"{name[: MAX_NAME - HASH_LENGTH - 1].rstrip('-')}-{digest8(parts)}"
+
+
+def endpoint_port(namespace: str, name: str) -> int:
+    """Return the port of an endpoint's llama-servers: 20000-29999, by its namespace and name."""
+    digest = sha256(f"{namespace}/{name}".encode()).digest()
+    return FIRST_PORT + int.from_bytes(digest[:4], "big") % PORT_COUNT
+
+
+def labels(
+    *, instance: str, component: str, extra: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the labels that every child carries."""
+    return {
+        "app.kubernetes.io/name": "puna",
+        "app.kubernetes.io/instance": instance,
+        COMPONENT: component,
+        "app.kubernetes.io/part-of": "puna",
+        MANAGED_BY: FIELD_MANAGER,
+    } | dict(extra or {})
+
+
+def endpoint_labels(
+    endpoint: str, component: str, *, pool: str | None = None, process: str | None = None
+) -> dict[str, str]:
+    """Return the labels of a child of one endpoint."""
+    extra = {LABEL_ENDPOINT: endpoint}
+    if pool is not None:
+        extra[LABEL_POOL] = pool
+    if process is not None:
+        extra[LABEL_PROCESS] = process
+    return labels(instance=endpoint, component=component, extra=extra)

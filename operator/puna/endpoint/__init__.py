@@ -1,0 +1,1 @@
+"""LLMEndpoint: from a resource and what is observed to children and status. Pure."""

@@ -1,0 +1,242 @@
+"""Settings of the operator: every knob, its unit and its default, in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from puna.api.llmendpoint import Accelerator
+from puna_node.config import (
+    LABEL_ACCELERATOR,
+    PROVIDER,
+    RESOURCE_METAL,
+    TAINT_PROVIDER,
+)
+
+PREFIX: Final = "PUNA_"
+VERSION_TAG: Final = "0.1.0"
+IMAGE_PUNA: Final = "ghcr.io/puna-dev/puna"
+IMAGE_ROUTER: Final = "ghcr.io/puna-dev/router"
+IMAGE_LLAMA_SERVER: Final = "ghcr.io/puna-dev/llama-server"
+IMAGE_ENVOY: Final = "docker.io/envoyproxy/envoy"
+
+
+class SettingsError(ValueError):
+    """A setting in the environment that cannot be used; the message names the variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceleratorProfile:
+    """What one kind of hardware means for a Pod."""
+
+    image: str
+    """Image of llama-server."""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that a node must have."""
+    tolerations: tuple[Mapping[str, str], ...] = ()
+    """Taints that the Pod accepts."""
+    resource_name: str | None = None
+    """Extended resource that stands for one accelerator."""
+    runtime_class: str | None = None
+    """RuntimeClass of the Pod."""
+    gpu_layers: int = 0
+    """Layers that llama-server offloads (`--gpu-layers`)."""
+
+
+DEFAULT_ACCELERATORS: Final[Mapping[Accelerator, AcceleratorProfile]] = {
+    Accelerator.CPU: AcceleratorProfile(image=f"{IMAGE_LLAMA_SERVER}:{VERSION_TAG}-cpu"),
+    Accelerator.CUDA: AcceleratorProfile(
+        image=f"{IMAGE_LLAMA_SERVER}:{VERSION_TAG}-cuda",
+        tolerations=({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},),
+        resource_name="nvidia.com/gpu",
+        gpu_layers=999,
+    ),
+    Accelerator.METAL: AcceleratorProfile(
+        image=f"{IMAGE_LLAMA_SERVER}:{VERSION_TAG}-metal",
+        node_selector={LABEL_ACCELERATOR: "metal"},
+        tolerations=(
+            {
+                "key": TAINT_PROVIDER,
+                "operator": "Equal",
+                "value": PROVIDER,
+                "effect": "NoSchedule",
+            },
+        ),
+        resource_name=RESOURCE_METAL,
+        gpu_layers=999,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSettings:
+    """The router of a namespace."""
+
+    image: str = f"{IMAGE_ROUTER}:{VERSION_TAG}"
+    envoy_image: str = f"{IMAGE_ENVOY}:distroless-v1.40.0"
+    replicas: int = 1
+    """Router Pods of each namespace."""
+    bind_address: str = "0.0.0.0"  # noqa: S104
+    """Address that a router listens on; `$(POD_IP)` where Pods share their host's network."""
+    service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    drain_seconds: int = 30
+    """Time that streams get to end when a router stops."""
+    health_interval_seconds: float = 2
+    """Time between two health checks of a backend."""
+    health_failure_threshold: int = 2
+    """Failed checks in a row that exclude a backend."""
+    retries: int = 1
+    """Attempts on other backends before the first byte."""
+    idle_timeout_seconds: int = 300
+    """Longest silence of a stream."""
+    keep_alive_seconds: int = 15
+    """Interval of comments in a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the operator is told from outside."""
+
+    watch_namespace: str | None = None
+    """The one namespace to serve; None: all."""
+    fetch_image: str = f"{IMAGE_PUNA}:{VERSION_TAG}"
+    """Image with `puna-fetch`."""
+    accelerators: Mapping[Accelerator, AcceleratorProfile] = field(
+        default_factory=lambda: dict(DEFAULT_ACCELERATORS)
+    )
+    router: RouterSettings = RouterSettings()
+    public_url: str = "http://{endpoint}.{namespace}.svc/v1"
+    """Base url shown in an endpoint's status."""
+    model_folders: tuple[str, ...] = ()
+    """Folders of the nodes that `file://` models may lie in."""
+    model_cache_host_path: str | None = None
+    """Folder of the nodes that keeps fetched models; None: a folder of each Pod."""
+    allowed_networks: tuple[str, ...] = ()
+    """CIDRs, beside public addresses, that models may be fetched from."""
+    progress_deadline_seconds: int = 3600
+    """Time that a rollout may take without progress."""
+    termination_grace_seconds: int = 60
+    """Time that a llama-server gets to end its streams."""
+    revision_history_limit: int = 5
+    """Retired revisions that are kept."""
+    router_ack_timeout_seconds: int = 30
+    """Wait for routers that do not answer before an old revision is ended all the same."""
+    workers: int = 8
+    """Resources reconciled at once."""
+    listen: str = "0.0.0.0:8081"  # noqa: S104
+    """Address of /healthz and /metrics."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the settings from `PUNA_*` variables.
+
+        Raises:
+            SettingsError: a variable has no usable value.
+        """
+        read = _Reader(environ)
+        default, router = cls(), RouterSettings()
+        return cls(
+            watch_namespace=read.text("WATCH_NAMESPACE", "") or None,
+            fetch_image=read.text("FETCH_IMAGE", default.fetch_image),
+            accelerators=read.accelerators(),
+            router=RouterSettings(
+                image=read.text("ROUTER_IMAGE", router.image),
+                envoy_image=read.text("ENVOY_IMAGE", router.envoy_image),
+                replicas=read.number("ROUTER_REPLICAS", router.replicas, at_least=1),
+                bind_address=read.text("ROUTER_BIND_ADDRESS", router.bind_address),
+                service_type=read.service_type(router.service_type),
+                drain_seconds=read.number("ROUTER_DRAIN_SECONDS", router.drain_seconds),
+            ),
+            public_url=read.text("PUBLIC_URL", default.public_url),
+            model_folders=read.paths("MODEL_FOLDERS"),
+            model_cache_host_path=read.text("MODEL_CACHE_HOST_PATH", "") or None,
+            allowed_networks=read.items("ALLOWED_NETWORKS", ","),
+            progress_deadline_seconds=read.number(
+                "PROGRESS_DEADLINE_SECONDS", default.progress_deadline_seconds, at_least=1
+            ),
+            termination_grace_seconds=read.number(
+                "TERMINATION_GRACE_SECONDS", default.termination_grace_seconds
+            ),
+            workers=read.number("WORKERS", default.workers, at_least=1),
+            listen=read.text("LISTEN", default.listen),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Typed reads of prefixed variables."""
+
+    environ: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(PREFIX + name, default)
+
+    def number(self, name: str, default: int, *, at_least: int = 0) -> int:
+        text = self.text(name, str(default))
+        try:
+            value = int(text)
+        except ValueError:
+            raise SettingsError(f"{PREFIX}{name}: {text!r} is not a whole number") from None
+        if value < at_least:
+            raise SettingsError(f"{PREFIX}{name}: {value} is less than {at_least}")
+        return value
+
+    def items(self, name: str, separator: str) -> tuple[str, ...]:
+        return tuple(item for item in self.text(name, "").split(separator) if item)
+
+    def paths(self, name: str) -> tuple[str, ...]:
+        folders = self.items(name, ":")
+        for folder in folders:
+            if not folder.startswith("/"):
+                raise SettingsError(f"{PREFIX}{name}: {folder!r} is not an absolute path")
+        return tuple(folder.rstrip("/") or "/" for folder in folders)
+
+    def service_type(
+        self, default: Literal["ClusterIP", "NodePort", "LoadBalancer"]
+    ) -> Literal["ClusterIP", "NodePort", "LoadBalancer"]:
+        text = self.text("ROUTER_SERVICE_TYPE", default)
+        if text == "ClusterIP" or text == "NodePort" or text == "LoadBalancer":
+            return text  # type: ignore[return-value]
+        raise SettingsError(
+            f"{PREFIX}ROUTER_SERVICE_TYPE: {text!r} is none of ClusterIP, NodePort, LoadBalancer"
+        )
+
+    def accelerators(self) -> Mapping[Accelerator, AcceleratorProfile]:
+        """Read `PUNA_ACCELERATORS`, a JSON object of overrides by accelerator."""
+        name = f"{PREFIX}ACCELERATORS"
+        try:
+            overrides: dict[str, dict[str, Any]] = json.loads(self.text("ACCELERATORS", "{}"))
+        except ValueError as error:
+            raise SettingsError(f"{name}: not JSON: {error}") from None
+        profiles = dict(DEFAULT_ACCELERATORS)
+        for key, values in overrides.items():
+            if key not in list(Accelerator):
+                raise SettingsError(f"{name}: {key!r} is none of {', '.join(Accelerator)}")
+            profiles[Accelerator(key)] = _override(
+                f"{name}.{key}", profiles[Accelerator(key)], values
+            )
+        return profiles
+
+
+def _override(
+    name: str, profile: AcceleratorProfile, values: Mapping[str, Any]
+) -> AcceleratorProfile:
+    """Return a profile with some members replaced; camelCase as in the chart's values."""
+    known = {
+        "image": "image",
+        "nodeSelector": "node_selector",
+        "tolerations": "tolerations",
+        "resourceName": "resource_name",
+        "runtimeClass": "runtime_class",
+        "gpuLayers": "gpu_layers",
+    }
+    unknown = set(values) - set(known)
+    if unknown:
+        raise SettingsError(f"{name}: unknown member {sorted(unknown)[0]!r}")
+    merged = {
+        attribute: values.get(key, getattr(profile, attribute)) for key, attribute in known.items()
+    }
+    merged["tolerations"] = tuple(merged["tolerations"])
+    return AcceleratorProfile(**merged)
