@@ -11,6 +11,7 @@ from pydantic import Field
 from puna.api.conditions import Condition
 from puna.api.resource import (
     DNS_1035,
+    LABEL_VALUE,
     Column,
     LocalObjectReference,
     Model,
@@ -21,7 +22,7 @@ from puna.api.resource import (
 )
 
 Labels = Annotated[
-    dict[str, Annotated[str, Field(max_length=63)]],
+    dict[str, Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)]],
     Field(max_length=32),
 ]
 
@@ -78,11 +79,13 @@ class ModelSource(Model):
             "has(self.sha256) || self.uri.startsWith('file:') || self.uri.startsWith('pvc:')",
             "model.sha256: required for http, https and hf sources",
             ".sha256",
+            "FieldValueRequired",
         ),
         Rule(
             "!has(self.cache) || !(self.uri.startsWith('file:') || self.uri.startsWith('pvc:'))",
             "model.cache: a file:// or pvc:// model is served from where it lies",
             ".cache",
+            "FieldValueForbidden",
         ),
         Rule(
             "!self.uri.startsWith('pvc://') || "
@@ -137,7 +140,7 @@ class Rollout(Model):
     """How a change of model, preset or server settings reaches users."""
 
     strategy: RolloutStrategy = RolloutStrategy.SURGE
-    """Surge starts the new revision beside the old one; Replace ends the old one first."""
+    """How the new revision takes over."""
 
 
 class LLMEndpointSpec(Model):
@@ -183,6 +186,7 @@ class LLMEndpointSpec(Model):
             "!(has(self.pools) && size(self.pools) > 0 && has(self.replicas))",
             "replicas: this endpoint has pools; edit spec.pools[*].replicas instead",
             ".replicas",
+            "FieldValueForbidden",
         ),
         Rule(
             "!has(self.accelerator) || self.accelerator != 'cpu' "

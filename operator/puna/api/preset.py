@@ -110,6 +110,7 @@ class Server(Model):
             "!(self.flashAttention == 'off' && self.cacheTypeV != 'f16' && "
             "self.cacheTypeV != 'f32' && self.cacheTypeV != 'bf16')",
             "server.cacheTypeV: a quantized value cache needs flashAttention auto or on",
+            ".cacheTypeV",
         ),
     )
 
@@ -129,7 +130,7 @@ class PresetSpec(Model):
     sampling: Sampling = Sampling()
     """How to sample."""
     precedence: Precedence = Precedence.DEFAULT
-    """Default: a request may override the sampling values. Forced: the preset wins."""
+    """Who wins where a request sets a sampling value too."""
     server: Server | None = None
     """How to run the server; absent where a preset only samples."""
     prompt: Prompt = Prompt()

@@ -5,18 +5,32 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from puna.api import API_VERSION
 
 DNS_1035: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 DNS_1123: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
 
 ObjectName = Annotated[str, Field(pattern=DNS_1123, min_length=1, max_length=253)]
 """Name of an object of Kubernetes."""
+
+
+def _bare_number(value: object) -> object:
+    """Return a bare number as text, so that `cpu: 2` is read as it is meant."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 Quantity = Annotated[
-    str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$", max_length=32)
+    str,
+    Field(
+        pattern=r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$",
+        max_length=32,
+        json_schema_extra={"x-kubernetes-int-or-string": True},
+    ),
+    BeforeValidator(_bare_number),
 ]
 """Amount in Kubernetes' notation, for example 500m, 2 or 24Gi."""
 
@@ -27,6 +41,8 @@ class Rule(NamedTuple):
     rule: str
     message: str
     field_path: str | None = None
+    reason: str | None = None
+    """FieldValueRequired, FieldValueForbidden or FieldValueDuplicate; FieldValueInvalid if absent."""
 
 
 class Column(NamedTuple):
