@@ -1,1 +1,1 @@
-"""The model fetcher: one file from one address, verified and published atomically; knows no Kubernetes."""
+"""The model fetcher: one file, verified and published in one step; knows no Kubernetes."""

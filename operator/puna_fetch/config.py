@@ -1,11 +1,12 @@
-"""The contract of `puna-fetch`: its request, its progress lines, its reasons, and where a model file lies.
+"""The contract of `puna-fetch`: request, progress, reasons, and where a model file lies.
 
-Pure: pydantic only. The operator renders requests with `FetchRequest.to_args()`; the program reads them back.
+Pure: pydantic only. The operator renders requests with `FetchRequest.to_args()`; the program reads
+them back without this module (`puna_fetch.request`), since importing pydantic takes longer than the
+rest of a fetch that finds its file.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Annotated, Final
 from urllib.parse import unquote, urlsplit
@@ -13,42 +14,16 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from puna_fetch.hub_uri import parse_hub_uri
+from puna_fetch.reasons import FetchReason as FetchReason
+from puna_fetch.reasons import FetchStage as FetchStage
+
 MODELS_MOUNT: Final = "/models"
 """Mount path of the model cache."""
 SOURCE_MOUNT: Final = "/source"
 """Mount path of the folder or volume behind `file://` and `pvc://`."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class FetchReason(StrEnum):
-    """Why a fetch failed: the `reason` of its termination message."""
-
-    CHECKSUM_MISMATCH = "ChecksumMismatch"
-    """The file's SHA-256 is another than the one asked for."""
-    FILE_NOT_FOUND = "FileNotFound"
-    """There is no such file at the source."""
-    DISK_FULL = "DiskFull"
-    """The cache volume has too little room."""
-    ADDRESS_REFUSED = "AddressRefused"
-    """The address, or one it redirects or resolves to, is not allowed."""
-    UNAUTHORIZED = "Unauthorized"
-    """The source refused the credentials, or wants some."""
-    DOWNLOAD_FAILED = "DownloadFailed"
-    """The source did not answer, or broke off, after all retries."""
-    INVALID_MODEL = "InvalidModel"
-    """The file is no GGUF."""
-    INVALID_REQUEST = "InvalidRequest"
-    """The request itself cannot be honoured."""
-
-
-class FetchStage(StrEnum):
-    """What a running fetch is doing."""
-
-    WAITING = "Waiting"
-    """Another fetch of the same file holds the lock."""
-    DOWNLOADING = "Downloading"
-    VERIFYING = "Verifying"
 
 
 class Document(BaseModel):
@@ -87,7 +62,7 @@ class FetchRequest(Document):
     uri: str
     """file:// pvc:// http:// https:// hf://"""
     sha256: Sha256 | None = None
-    """Digest that the file must have; always checked when given, required for http, https and hf."""
+    """Digest that the file must have; checked when given, required for http, https and hf."""
     destination: str
     """Path of the model file: where it lies (file, pvc) or where it is published (all others)."""
     credentials_directory: str | None = None
@@ -96,6 +71,10 @@ class FetchRequest(Document):
     """PEM bundle that is trusted beside the system's."""
     allowed_networks: tuple[str, ...] = ()
     """CIDRs, beside public addresses, that may be connected to."""
+    record_directory: str | None = None
+    """Writable folder for records of checked files in `/source`; of one namespace alone."""
+    max_bytes: int | None = Field(default=None, gt=0)
+    """Size in bytes that a download must not exceed."""
 
     def to_args(self) -> list[str]:
         """The request as arguments of `puna-fetch`, one `--flag=value` each."""
@@ -106,12 +85,22 @@ class FetchRequest(Document):
             args.append(f"--credentials-directory={self.credentials_directory}")
         if self.ca_file:
             args.append(f"--ca-file={self.ca_file}")
+        if self.record_directory:
+            args.append(f"--record-directory={self.record_directory}")
+        if self.max_bytes:
+            args.append(f"--max-bytes={self.max_bytes}")
         args += [f"--allow-network={network}" for network in self.allowed_networks]
         return args
 
 
 def file_name(uri: str) -> str:
-    """Last path segment of a model's uri, percent-decoded; `model.gguf` where it has none."""
+    """Last path segment of a model's uri, percent-decoded; `model.gguf` where it has none.
+
+    Raises:
+        ValueError: an `hf://` uri of a wrong form.
+    """
+    if uri.startswith("hf://"):
+        return PurePosixPath(parse_hub_uri(uri).path).name
     return PurePosixPath(unquote(urlsplit(uri).path)).name or "model.gguf"
 
 
@@ -120,8 +109,9 @@ def model_path(
 ) -> str:
     """Path of a model's file inside a Pod: the one place where a cache key is computed.
 
-    `source_root` is the host folder mounted at `/source` for a `file://` uri. A `pvc://<claim>/<path>` uri has its
-    claim mounted there. All others lie in the cache by namespace and digest.
+    `source_root` is the host folder mounted at `/source` for a `file://` uri. A
+    `pvc://<claim>/<path>` uri has its claim mounted there. All others lie in the cache by namespace
+    and digest.
 
     Raises:
         ValueError: the uri has no such path, or a digest is missing where one is required.
