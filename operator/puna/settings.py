@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from puna.api.llmendpoint import Accelerator
 from puna_node.config import (
@@ -20,6 +20,8 @@ VERSION_TAG: Final = "0.1.0"
 IMAGE_PUNA: Final = "ghcr.io/puna-dev/puna"
 IMAGE_ROUTER: Final = "ghcr.io/puna-dev/router"
 IMAGE_LLAMA_SERVER: Final = "ghcr.io/puna-dev/llama-server"
+ServiceType: TypeAlias = Literal["ClusterIP", "NodePort", "LoadBalancer"]
+SERVICE_TYPES: Final[tuple[ServiceType, ...]] = ("ClusterIP", "NodePort", "LoadBalancer")
 IMAGE_ENVOY: Final = "docker.io/envoyproxy/envoy"
 
 
@@ -75,12 +77,15 @@ class RouterSettings:
     """The router of a namespace."""
 
     image: str = f"{IMAGE_ROUTER}:{VERSION_TAG}"
+    """Image of the router's control process."""
     envoy_image: str = f"{IMAGE_ENVOY}:distroless-v1.40.0"
+    """Image of Envoy."""
     replicas: int = 1
     """Router Pods of each namespace."""
     bind_address: str = "0.0.0.0"  # noqa: S104
     """Address that a router listens on; `$(POD_IP)` where Pods share their host's network."""
-    service_type: Literal["ClusterIP", "NodePort", "LoadBalancer"] = "ClusterIP"
+    service_type: ServiceType = "ClusterIP"
+    """Type of the Services that users talk to: ClusterIP, NodePort or LoadBalancer."""
     drain_seconds: int = 30
     """Time that streams get to end when a router stops."""
     health_interval_seconds: float = 2
@@ -106,7 +111,9 @@ class Settings:
     accelerators: Mapping[Accelerator, AcceleratorProfile] = field(
         default_factory=lambda: dict(DEFAULT_ACCELERATORS)
     )
+    """What each kind of hardware means for a Pod; see below."""
     router: RouterSettings = RouterSettings()
+    """The router of a namespace."""
     public_url: str = "http://{endpoint}.{namespace}.svc/v1"
     """Base url shown in an endpoint's status."""
     model_folders: tuple[str, ...] = ()
@@ -125,7 +132,7 @@ class Settings:
     """Wait for routers that do not answer before an old revision is ended all the same."""
     workers: int = 8
     """Resources reconciled at once."""
-    listen: str = "0.0.0.0:8081"  # noqa: S104
+    listen: str = "0.0.0.0:8081"
     """Address of /healthz and /metrics."""
 
     @classmethod
@@ -193,14 +200,13 @@ class _Reader:
                 raise SettingsError(f"{PREFIX}{name}: {folder!r} is not an absolute path")
         return tuple(folder.rstrip("/") or "/" for folder in folders)
 
-    def service_type(
-        self, default: Literal["ClusterIP", "NodePort", "LoadBalancer"]
-    ) -> Literal["ClusterIP", "NodePort", "LoadBalancer"]:
+    def service_type(self, default: ServiceType) -> ServiceType:
         text = self.text("ROUTER_SERVICE_TYPE", default)
-        if text == "ClusterIP" or text == "NodePort" or text == "LoadBalancer":
-            return text  # type: ignore[return-value]
+        for known in SERVICE_TYPES:
+            if text == known:
+                return known
         raise SettingsError(
-            f"{PREFIX}ROUTER_SERVICE_TYPE: {text!r} is none of ClusterIP, NodePort, LoadBalancer"
+            f"{PREFIX}ROUTER_SERVICE_TYPE: {text!r} is none of {', '.join(SERVICE_TYPES)}"
         )
 
     def accelerators(self) -> Mapping[Accelerator, AcceleratorProfile]:
@@ -234,7 +240,7 @@ def _override(
     }
     unknown = set(values) - set(known)
     if unknown:
-        raise SettingsError(f"{name}: unknown member {sorted(unknown)[0]!r}")
+        raise SettingsError(f"{name}: unknown member {min(unknown)!r}")
     merged = {
         attribute: values.get(key, getattr(profile, attribute)) for key, attribute in known.items()
     }

@@ -1,1 +1,1 @@
-"""Values and laws that every kind shares: plans, findings, ownership, names. Pure; knows no kind."""
+"""Values and laws that kinds share: plans, findings, ownership, names. Pure; knows no kind."""

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, Final
 
-from puna_router.config import LABEL_ENDPOINT, LABEL_POOL, LABEL_PROCESS
+from puna_router.config import LABEL_ENDPOINT as LABEL_ENDPOINT
+from puna_router.config import LABEL_POOL as LABEL_POOL
+from puna_router.config import LABEL_PROCESS as LABEL_PROCESS
 
 FIELD_MANAGER: Final = "puna"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
@@ -45,8 +47,8 @@ def digest8(value: Any) -> str:
 def child_name(*parts: str) -> str:
     """Join parts by '-' to a name of at most 63 characters; a longer one ends in a digest.
 
-    Parts that contain '-' could collide once joined ("a-b"+"c", "a"+"b-c"); the callers' last part is a digest
-    over all of them wherever that can happen.
+    Parts that contain '-' could collide once joined ("a-b"+"c", "a"+"b-c"): wherever that can
+    happen, the callers' last part is a digest over all of them.
     """
     name = "-".join(parts)
     if len(name) <= MAX_NAME:

@@ -47,7 +47,7 @@ class Plan(Generic[StatusT]):
     """Everything that one pass wants to be true."""
 
     children: tuple[Manifest, ...] | None
-    """The complete wanted set, in the order of application; the rest is pruned. None: touch none."""
+    """The complete wanted set in the order of application, the rest is pruned; None: touch none."""
     status: StatusT
     """The complete status, not a patch."""
     events: tuple[Event, ...] = ()

@@ -43,5 +43,7 @@ class ObservedEndpoint:
     """Whether their /state was read for this plan."""
     progress: Mapping[str, Progress] = field(default_factory=dict)
     """Last progress line by Pod, of those that are fetching."""
+    backend_key: Manifest | None = None
+    """Secret `puna-backend-key` of the namespace, once it is there."""
     rejected: str | None = None
     """The API server's words, if it refused a child in the pass before."""

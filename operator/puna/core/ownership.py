@@ -1,0 +1,193 @@
+"""Ownership: what is ours of a live object, and whether it is as we want it.
+
+Server-side apply records in `managedFields` which leaves each manager set. So "is there anything to apply?" needs no
+memory: compare the wanted leaves with the live ones, and the leaves we own with those we want.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, TypeAlias
+
+from puna.core.naming import FIELD_MANAGER
+from puna.core.plan import Manifest
+from puna.core.quantities import amount
+
+FieldSet: TypeAlias = dict[str, Any]
+"""One level of `fieldsV1`: `f:<member>`, `k:<merge key>` or `v:<set item>` to the next; empty: a leaf."""
+
+_IDENTITY: Final = frozenset({"apiVersion", "kind"})
+_METADATA_IDENTITY: Final = frozenset({"name", "namespace"})
+_AMOUNTS: Final = frozenset({"requests", "limits"})
+"""Members of `spec` whose own members are quantities."""
+_AMOUNT: Final = frozenset({"sizeLimit", "divisor"})
+"""Members of `spec` that are quantities."""
+_DEFAULTS: Final[dict[str, Any]] = {
+    "protocol": "TCP",
+    "apiVersion": "v1",
+    "expirationSeconds": 3600,
+    "defaultMode": 420,
+    "optional": False,
+}
+"""Values that the API server adds inside what it treats as one leaf, and to merge keys."""
+
+
+def owned(manifest: Manifest, owner_reference: Manifest | None) -> Manifest:
+    """Return a manifest with its controller set, unless it names its owners itself."""
+    metadata = manifest["metadata"]
+    if owner_reference is None or "ownerReferences" in metadata:
+        return manifest
+    return manifest | {"metadata": metadata | {"ownerReferences": [owner_reference]}}
+
+
+def is_owned_by(live: Manifest, uid: str) -> bool:
+    """Return whether an object with this uid is among the owners of another."""
+    return any(owner["uid"] == uid for owner in live["metadata"].get("ownerReferences", ()))
+
+
+def field_set(live: Manifest, api_version: str) -> FieldSet | None:
+    """Return the leaves of a live object that we have applied in this API version, if any."""
+    for entry in live["metadata"].get("managedFields", ()):
+        if is_ours(entry) and entry["apiVersion"] == api_version:
+            fields: FieldSet = entry["fieldsV1"]
+            return fields
+    return None
+
+
+def is_ours(entry: Manifest) -> bool:
+    """Return whether an entry of `managedFields` stands for what we applied (its status apart)."""
+    return (
+        entry.get("manager") == FIELD_MANAGER
+        and entry.get("operation") == "Apply"
+        and not entry.get("subresource")
+    )
+
+
+def differs(desired: Manifest, live: Manifest) -> bool:
+    """Return whether an apply would change the live object or what we own of it.
+
+    True iff a wanted leaf has another value or another owner, or we own a leaf that is no longer wanted.
+    """
+    fields = field_set(live, desired["apiVersion"])
+    if fields is None:
+        return True
+    wanted = {name: value for name, value in desired.items() if name not in _IDENTITY}
+    wanted["metadata"] = {
+        name: value for name, value in desired["metadata"].items() if name not in _METADATA_IDENTITY
+    }
+    if not wanted["metadata"]:
+        del wanted["metadata"]
+    return _members_differ(wanted, live, fields, in_spec=False, amounts=False)
+
+
+def _members_differ(
+    desired: Manifest, live: Manifest, fields: FieldSet, *, in_spec: bool, amounts: bool
+) -> bool:
+    """Compare the members of a map that is merged member by member."""
+    for name in fields:
+        if name != "." and (name[:2] != "f:" or name[2:] not in desired):
+            return True
+    for name, value in desired.items():
+        path = f"f:{name}"
+        below_spec = in_spec or name == "spec"
+        if path not in fields:
+            if _is_empty(value) and name not in live:
+                continue
+            return True
+        if _differ(
+            value,
+            live.get(name),
+            fields[path],
+            in_spec=below_spec,
+            amount_here=amounts or (in_spec and name in _AMOUNT),
+            amounts_below=in_spec and name in _AMOUNTS,
+        ):
+            return True
+    return False
+
+
+def _differ(
+    desired: Any,
+    live: Any,
+    fields: FieldSet,
+    *,
+    in_spec: bool,
+    amount_here: bool = False,
+    amounts_below: bool = False,
+) -> bool:
+    if live is None and _is_empty(desired):
+        return False
+    if not fields:
+        return not _same(desired, live, amounts=amount_here or amounts_below)
+    if isinstance(desired, dict):
+        return not isinstance(live, dict) or _members_differ(
+            desired, live, fields, in_spec=in_spec, amounts=amounts_below
+        )
+    if isinstance(desired, list):
+        return not isinstance(live, list) or _items_differ(desired, live, fields, in_spec=in_spec)
+    return set(fields) != {"."} or not _same(desired, live, amounts=amount_here)
+
+
+def _items_differ(desired: list[Any], live: list[Any], fields: FieldSet, *, in_spec: bool) -> bool:
+    """Compare the items of a list that is merged by key, or of a set."""
+    paths = [path for path in fields if path != "."]
+    if len(paths) != len(desired):
+        return True
+    for path in paths:
+        if path[:2] == "v:":
+            value = json.loads(path[2:])
+            if value not in desired or value not in live:
+                return True
+            continue
+        key: Manifest = json.loads(path[2:])
+        wanted, found = _item(desired, key), _item(live, key)
+        if wanted is None or found is None or _differ(wanted, found, fields[path], in_spec=in_spec):
+            return True
+    return False
+
+
+def _item(items: list[Any], key: Manifest) -> Manifest | None:
+    """Return the item with a merge key; a member that the server would add counts as there."""
+    for item in items:
+        if isinstance(item, dict) and all(
+            item.get(name, _DEFAULTS.get(name)) == value for name, value in key.items()
+        ):
+            return item
+    return None
+
+
+def _same(desired: Any, live: Any, *, amounts: bool) -> bool:
+    """Compare two values of one leaf, which may be whole lists or maps that are replaced as one."""
+    if isinstance(desired, dict):
+        return (
+            isinstance(live, dict)
+            and all(
+                (name in live and _same(value, live[name], amounts=amounts))
+                or (name not in live and _is_empty(value))
+                for name, value in desired.items()
+            )
+            and all(
+                name in desired or _DEFAULTS.get(name, _MISSING) == value
+                for name, value in live.items()
+            )
+        )
+    if isinstance(desired, list):
+        return (
+            isinstance(live, list)
+            and len(desired) == len(live)
+            and all(_same(*pair, amounts=amounts) for pair in zip(desired, live, strict=True))
+        )
+    if isinstance(desired, bool) or isinstance(live, bool):
+        return desired is live
+    if amounts:
+        wanted = amount(desired)
+        return wanted is not None and wanted == amount(live)
+    return bool(desired == live)
+
+
+_MISSING: Final = object()
+
+
+def _is_empty(value: Any) -> bool:
+    """Return whether the API server leaves a value out of what it stores."""
+    return value is None or value is False or value in ("", 0) or value in ({}, [])

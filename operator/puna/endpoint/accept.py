@@ -1,0 +1,155 @@
+"""Acceptance: why an endpoint cannot be carried out, as a chain of named checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from puna.api.llmendpoint import LLMEndpoint, ModelSource
+from puna.api.preset import Server
+from puna.api.reasons import Reason
+from puna.core.findings import Check, Finding
+from puna.endpoint.effective import preset_names
+from puna.endpoint.observed import ObservedEndpoint
+from puna.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptInput:
+    """What the checks look at."""
+
+    endpoint: LLMEndpoint
+    observed: ObservedEndpoint
+    settings: Settings
+
+
+def claim_names(model: ModelSource) -> tuple[str, ...]:
+    """Return the PersistentVolumeClaims that a model needs."""
+    parts = urlsplit(model.uri)
+    if parts.scheme == "pvc":
+        return (parts.netloc,)
+    if model.cache is not None:
+        return (model.cache.persistent_volume_claim.claim_name,)
+    return ()
+
+
+def secret_names(model: ModelSource) -> tuple[str, ...]:
+    """Return the Secrets that a model needs."""
+    refs = (model.credentials_secret_ref, model.ca_secret_ref)
+    return tuple(ref.name for ref in refs if ref is not None)
+
+
+def folder_of(uri: str, folders: tuple[str, ...]) -> str | None:
+    """Return the longest allowed folder that holds the path of a file:// uri."""
+    path = PurePosixPath(unquote(urlsplit(uri).path))
+    holding = [folder for folder in folders if path.is_relative_to(folder)]
+    return max(holding, key=len, default=None)
+
+
+def file_lies_in_an_allowed_folder(value: AcceptInput) -> Finding | None:
+    """Refuse a file:// uri outside the operator's model folders."""
+    uri = value.endpoint.spec.model.uri
+    folders = value.settings.model_folders
+    if urlsplit(uri).scheme != "file" or folder_of(uri, folders) is not None:
+        return None
+    allowed = ", ".join(folders) if folders else "none"
+    return Finding(
+        Reason.ADDRESS_REFUSED,
+        f"spec.model.uri: {uri} is in no folder that the operator's setting PUNA_MODEL_FOLDERS "
+        f"allows ({allowed})",
+    )
+
+
+def no_foreign_object_has_a_childs_name(value: AcceptInput) -> Finding | None:
+    """Refuse to build where somebody else's object holds a child's name."""
+    if not value.observed.foreign:
+        return None
+    key = min(value.observed.foreign)
+    return Finding(
+        Reason.NAME_CONFLICT,
+        f"{key.kind} {key.name} exists and does not belong to this LLMEndpoint; delete it or give "
+        "the LLMEndpoint another name",
+    )
+
+
+def presets_exist(value: AcceptInput) -> Finding | None:
+    """Name the first Preset that is missing."""
+    spec = value.endpoint.spec
+    for name in preset_names(spec):
+        if name not in value.observed.presets:
+            own = spec.preset_ref is not None and spec.preset_ref.name == name
+            field = "spec.presetRef.name" if own else "spec.presets"
+            return Finding(
+                Reason.PRESET_NOT_FOUND,
+                f"{field}: there is no Preset {name} in namespace "
+                f"{value.endpoint.metadata.namespace}; create it or name another",
+            )
+    return None
+
+
+def listed_presets_fit_the_server(value: AcceptInput) -> Finding | None:
+    """Refuse a per-request Preset that another llama-server would be needed for."""
+    spec, presets = value.endpoint.spec, value.observed.presets
+    own = presets[spec.preset_ref.name].spec if spec.preset_ref else None
+    server = (own.server if own else None) or Server()
+    template = own.prompt.chat_template if own else None
+    for name in spec.presets:
+        listed = presets[name].spec
+        field = None
+        if listed.server is not None and listed.server != server:
+            field = "server"
+        elif listed.prompt.chat_template not in {None, template}:
+            field = "prompt.chatTemplate"
+        if field is not None:
+            return Finding(
+                Reason.PRESET_NEEDS_OWN_SERVER,
+                f"spec.presets: Preset {name} sets spec.{field} to other values than this endpoint "
+                f"runs with; remove spec.{field} from it, or serve it by an LLMEndpoint of its own",
+            )
+    return None
+
+
+def secrets_exist(value: AcceptInput) -> Finding | None:
+    """Name the first Secret that is missing."""
+    model = value.endpoint.spec.model
+    fields = {
+        "spec.model.credentialsSecretRef.name": model.credentials_secret_ref,
+        "spec.model.caSecretRef.name": model.ca_secret_ref,
+    }
+    for field, ref in fields.items():
+        if ref is not None and ref.name in value.observed.missing_secrets:
+            return Finding(
+                Reason.SECRET_NOT_FOUND,
+                f"{field}: there is no Secret {ref.name} in namespace "
+                f"{value.endpoint.metadata.namespace}",
+            )
+    return None
+
+
+def claims_exist(value: AcceptInput) -> Finding | None:
+    """Name the first PersistentVolumeClaim that is missing."""
+    for name in claim_names(value.endpoint.spec.model):
+        if name not in value.observed.claims:
+            return Finding(
+                Reason.VOLUME_CLAIM_NOT_FOUND,
+                f"spec.model: there is no PersistentVolumeClaim {name} in namespace "
+                f"{value.endpoint.metadata.namespace}",
+            )
+    return None
+
+
+SPEC_CHECKS: Final[tuple[Check[AcceptInput], ...]] = (
+    file_lies_in_an_allowed_folder,
+    no_foreign_object_has_a_childs_name,
+)
+"""Decide condition Accepted."""
+
+REFERENCE_CHECKS: Final[tuple[Check[AcceptInput], ...]] = (
+    presets_exist,
+    listed_presets_fit_the_server,
+    secrets_exist,
+    claims_exist,
+)
+"""Decide condition ResolvedRefs."""

@@ -1,0 +1,53 @@
+"""Acknowledgement: whether the routers run the document that an endpoint wants them to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from puna.endpoint.observed import RouterObservation
+from puna_router.config import EndpointPhase
+
+
+def is_acknowledged(
+    routers: Iterable[RouterObservation],
+    digests: frozenset[str],
+    *,
+    since: datetime | None,
+    now: datetime,
+    timeout: timedelta,
+) -> bool:
+    """Return whether every ready router runs one of the documents.
+
+    A router that does not answer holds things up for at most `timeout` after `since`.
+    """
+    overdue = since is not None and now - since > timeout
+    return all(
+        router.state.digest in digests
+        if router.reachable and router.state is not None
+        else overdue and not router.reachable
+        for router in routers
+    )
+
+
+def rejection(routers: Iterable[RouterObservation]) -> str | None:
+    """Return why a router refused the endpoint's document, if one did."""
+    return next(
+        (
+            f"router {router.pod}: {router.state.message}"
+            for router in routers
+            if router.state is not None and router.state.phase is EndpointPhase.REJECTED
+        ),
+        None,
+    )
+
+
+def serves(routers: Iterable[RouterObservation], digests: frozenset[str]) -> bool:
+    """Return whether all routers that answer run one of the documents and see a healthy backend."""
+    return all(
+        router.state is not None
+        and router.state.digest in digests
+        and any(backend.healthy for backend in router.state.backends)
+        for router in routers
+        if router.reachable
+    )

@@ -1,0 +1,60 @@
+"""The Deployment of one pool and process hash."""
+
+from __future__ import annotations
+
+from puna.api.llmendpoint import Pool, RolloutStrategy
+from puna.core.naming import COMPONENT_MODEL, child_name, endpoint_labels
+from puna.core.plan import Manifest
+from puna.endpoint.pod import pod_template, selector_labels
+from puna.endpoint.revision import StoredRevision
+from puna.settings import Settings
+
+
+def deployment_name(endpoint: str, pool: str, process: str) -> str:
+    """Return the name of a pool's Deployment; the process hash covers the endpoint's name."""
+    return child_name(endpoint, pool, process)
+
+
+def build_deployment(
+    *,
+    namespace: str,
+    endpoint: str,
+    pool: Pool,
+    revision: StoredRevision,
+    strategy: RolloutStrategy,
+    settings: Settings,
+    backend_key: str,
+) -> Manifest:
+    """Return the Deployment that runs a revision's process in one pool."""
+    profile = revision.profile(pool.accelerator, settings)
+    one_slot = profile.resource_name is not None or strategy is RolloutStrategy.REPLACE
+    surge = (
+        {"maxSurge": 0, "maxUnavailable": 1} if one_slot else {"maxSurge": 1, "maxUnavailable": 0}
+    )
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": deployment_name(endpoint, pool.name, revision.process),
+            "namespace": namespace,
+            "labels": endpoint_labels(
+                endpoint, COMPONENT_MODEL, pool=pool.name, process=revision.process
+            ),
+        },
+        "spec": {
+            "replicas": pool.replicas,
+            "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": settings.progress_deadline_seconds,
+            "selector": {"matchLabels": selector_labels(endpoint, pool.name, revision.process)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": surge},
+            "template": pod_template(
+                revision.data.template,
+                endpoint=endpoint,
+                process=revision.process,
+                threads=revision.data.server.threads,
+                pool=pool,
+                profile=profile,
+                backend_key=backend_key,
+            ),
+        },
+    }

@@ -1,0 +1,198 @@
+"""Judgement: the conditions of an endpoint, each by a function of the same view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from puna.api.conditions import Condition
+from puna.api.llmendpoint import FetchStatus, Pool
+from puna.api.reasons import ConditionType, Reason
+from puna.core.findings import Finding
+from puna.endpoint.census import Census
+from puna.endpoint.diagnosis import Diagnosis
+from puna.endpoint.progress import describe
+from puna.endpoint.revision import StoredRevision
+
+Status = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything that conditions are judged from."""
+
+    generation: int
+    now: datetime
+    pools: tuple[Pool, ...]
+    census: Census
+    refusal: Finding | None
+    """Why the spec cannot be carried out."""
+    unresolved: Finding | None
+    """Which reference is missing or does not fit."""
+    stable: StoredRevision | None
+    candidate: StoredRevision | None
+    retiring: bool
+    """Former revisions still run."""
+    problem: Diagnosis | None
+    """What keeps the newest revision's Pods from serving."""
+    fetch: FetchStatus | None
+    loading: bool
+    router_ready: bool
+    routers_serve: bool
+    """Every router that was asked runs the wanted document and sees a healthy backend."""
+    rejection: str | None
+    """Why a router refused the document."""
+
+    @property
+    def wanted_replicas(self) -> int:
+        """Servers that the spec asks for."""
+        return sum(pool.replicas for pool in self.pools)
+
+    @property
+    def newest(self) -> StoredRevision | None:
+        """The revision that the spec means."""
+        return self.candidate or self.stable
+
+    @property
+    def stable_replicas(self) -> int:
+        """Ready servers of the stable revision."""
+        return self.census.ready_replicas(self.stable.process) if self.stable else 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the stable revision is the wanted one and all its servers are ready."""
+        return (
+            self.refusal is None
+            and self.unresolved is None
+            and self.candidate is None
+            and self.stable is not None
+            and self.census.complete(self.stable.process, self.pools)
+        )
+
+
+def judge(view: View) -> tuple[Condition, ...]:
+    """Return all conditions, the summary last."""
+    judged = (
+        _accepted(view),
+        _resolved_refs(view),
+        _model_ready(view),
+        _available(view),
+        _progressing(view),
+    )
+    return (*judged, _ready(view, judged))
+
+
+def _condition(
+    view: View, kind: ConditionType, status: Status, reason: Reason, message: str = ""
+) -> Condition:
+    return Condition(
+        type=kind,
+        status=status,
+        reason=reason,
+        message=message,
+        last_transition_time=view.now.replace(microsecond=0),
+        observed_generation=view.generation,
+    )
+
+
+def _accepted(view: View) -> Condition:
+    if view.refusal is not None:
+        return _condition(
+            view, ConditionType.ACCEPTED, "False", view.refusal.reason, view.refusal.message
+        )
+    return _condition(view, ConditionType.ACCEPTED, "True", Reason.ACCEPTED)
+
+
+def _resolved_refs(view: View) -> Condition:
+    kind = ConditionType.RESOLVED_REFS
+    if view.unresolved is not None:
+        return _condition(view, kind, "False", view.unresolved.reason, view.unresolved.message)
+    return _condition(view, kind, "True", Reason.RESOLVED)
+
+
+def _model_ready(view: View) -> Condition:
+    kind = ConditionType.MODEL_READY
+    if view.newest is not None and view.newest.process in view.census.serving:
+        return _condition(view, kind, "True", Reason.MODEL_LOADED)
+    if view.problem is not None and view.problem.of_model:
+        return _condition(view, kind, "False", view.problem.reason, view.problem.message)
+    if view.fetch is not None:
+        return _condition(view, kind, "False", Reason.FETCHING, describe(view.fetch))
+    if view.loading:
+        return _condition(view, kind, "False", Reason.LOADING, "llama-server reads the model")
+    return _condition(
+        view, kind, "Unknown", Reason.MODEL_UNKNOWN, "no Pod has tried to fetch the model yet"
+    )
+
+
+def _available(view: View) -> Condition:
+    kind = ConditionType.AVAILABLE
+    ready, wanted = view.stable_replicas, view.wanted_replicas
+    if ready and view.router_ready:
+        return _condition(view, kind, "True", Reason.REPLICAS_READY)
+    if ready:
+        message = "no router Pod of the namespace is ready; see Deployment puna-router"
+        return _condition(view, kind, "False", Reason.ROUTER_NOT_READY, message)
+    if wanted == 0:
+        return _condition(view, kind, "False", Reason.NO_REPLICAS, "replicas is 0")
+    if view.candidate is None and view.problem is not None:
+        return _condition(view, kind, "False", view.problem.reason, view.problem.message)
+    return _condition(
+        view, kind, "False", Reason.WAITING_FOR_REPLICAS, f"0 of {wanted} servers are ready"
+    )
+
+
+def _progressing(view: View) -> Condition:
+    kind = ConditionType.PROGRESSING
+    obstacle = view.refusal or view.unresolved
+    if obstacle is not None:
+        return _condition(view, kind, "False", obstacle.reason, obstacle.message)
+    if view.complete and not view.retiring:
+        return _condition(view, kind, "True", Reason.COMPLETE)
+    if view.problem is not None:
+        stuck = _stuck(view, view.problem)
+        return _condition(view, kind, "False", stuck.reason, stuck.message)
+    ready = view.census.ready_replicas(view.newest.process) if view.newest else 0
+    count = f"{ready} of {view.wanted_replicas} servers are ready"
+    if view.candidate is not None and view.stable is not None:
+        message = f"revision {view.candidate.name}: {count}; {view.stable.name} serves"
+        return _condition(view, kind, "True", Reason.ROLLING_OUT, message)
+    if view.retiring:
+        message = "the routers let go of the former revision"
+        return _condition(view, kind, "True", Reason.ROLLING_OUT, message)
+    proven = view.stable is not None and view.stable.proven
+    reason = Reason.SCALING if proven else Reason.ROLLING_OUT
+    return _condition(view, kind, "True", reason, count)
+
+
+def _stuck(view: View, problem: Diagnosis) -> Diagnosis:
+    """Return what to say of a rollout that cannot go on; a Surge without room names the way out."""
+    if (
+        problem.reason is Reason.UNSCHEDULABLE
+        and view.candidate is not None
+        and view.stable_replicas > 0
+    ):
+        return Diagnosis(
+            Reason.NO_SPARE_ACCELERATOR,
+            "no room for the new revision beside the running one; free some, or set "
+            "spec.rollout.strategy to Replace, which ends the running one first: "
+            f"{problem.message}",
+        )
+    return problem
+
+
+def _ready(view: View, judged: tuple[Condition, ...]) -> Condition:
+    kind = ConditionType.READY
+    if view.rejection is not None:
+        return _condition(view, kind, "False", Reason.ROUTER_REJECTED, view.rejection)
+    failed = next((item for item in judged if item.status == "False"), None)
+    if failed is not None:
+        return _condition(view, kind, "False", failed.reason, failed.message)
+    if not view.complete:
+        progressing = judged[-1]
+        return _condition(view, kind, "False", progressing.reason, progressing.message)
+    if not view.routers_serve:
+        message = "the router has not taken the newest configuration yet"
+        return _condition(view, kind, "False", Reason.ROUTER_NOT_READY, message)
+    return _condition(view, kind, "True", Reason.READY)

@@ -1,0 +1,302 @@
+"""The plan of an LLMEndpoint: from what is wanted and observed to children, status and events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
+from puna.api.reasons import Reason
+from puna.core.findings import Finding, first_finding
+from puna.core.naming import BACKEND_KEY_MEMBER, digest8
+from puna.core.plan import Manifest, Plan
+from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput
+from puna.endpoint.acknowledgement import is_acknowledged, rejection, serves
+from puna.endpoint.census import Census, take
+from puna.endpoint.deployment import build_deployment
+from puna.endpoint.diagnosis import Diagnosis, diagnose, is_fetching, is_loading
+from puna.endpoint.disruption_budget import build_disruption_budget
+from puna.endpoint.effective import Effective, pools_of, resolve
+from puna.endpoint.judgement import View
+from puna.endpoint.observed import ObservedEndpoint
+from puna.endpoint.pod import BACKEND_KEY_DIGEST
+from puna.endpoint.progress import fetch_status
+from puna.endpoint.revision import (
+    StoredRevision,
+    build_revision,
+    new_revision,
+    stored_revisions,
+)
+from puna.endpoint.rollout import Rollout, RolloutInput, next_step
+from puna.endpoint.router_config import build_router_config, endpoint_config
+from puna.endpoint.service import build_service
+from puna.endpoint.status import build_status, transitions
+from puna.settings import Settings
+from puna_router.config import LABEL_PROCESS, config_digest
+
+LOOK_AGAIN: Final = timedelta(seconds=10)
+"""For what no watch tells: missing Secrets, foreign objects."""
+PROGRESS_INTERVAL: Final = timedelta(seconds=2)
+ROUTER_INTERVAL: Final = timedelta(milliseconds=100)
+REJECTED_INTERVAL: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """An endpoint whose spec and references are in order, with all that a plan is made from."""
+
+    endpoint: LLMEndpoint
+    effective: Effective
+    observed: ObservedEndpoint
+    census: Census
+    settings: Settings
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        """Name of the endpoint."""
+        return self.endpoint.metadata.name
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the endpoint."""
+        return self.endpoint.metadata.namespace
+
+
+def plan(
+    endpoint: LLMEndpoint, observed: ObservedEndpoint, settings: Settings, now: datetime
+) -> Plan[LLMEndpointStatus]:
+    """Return everything that one pass wants to be true."""
+    value = AcceptInput(endpoint, observed, settings)
+    refusal = first_finding(SPEC_CHECKS, value)
+    unresolved = first_finding(REFERENCE_CHECKS, value)
+    if refusal or unresolved:
+        return _refuse(value, now, refusal=refusal, unresolved=unresolved)
+    situation = Situation(
+        endpoint=endpoint,
+        effective=resolve(endpoint.metadata.name, endpoint.spec, observed.presets),
+        observed=observed,
+        census=take(observed.children, observed.pods),
+        settings=settings,
+        now=now,
+    )
+    return _carry_out(situation, _rollout(situation))
+
+
+def _refuse(
+    value: AcceptInput, now: datetime, *, refusal: Finding | None, unresolved: Finding | None
+) -> Plan[LLMEndpointStatus]:
+    """Leave the children as they are and say what stands in the way."""
+    endpoint, observed = value.endpoint, value.observed
+    stored = stored_revisions(observed.children)
+    view = View(
+        generation=endpoint.metadata.generation,
+        now=now,
+        pools=pools_of(endpoint.spec),
+        census=take(observed.children, observed.pods),
+        refusal=refusal,
+        unresolved=unresolved,
+        stable=next((item for item in stored if item.role is RevisionRole.STABLE), None),
+        candidate=None,
+        retiring=False,
+        problem=None,
+        fetch=fetch_status(observed.progress),
+        loading=False,
+        router_ready=bool(observed.routers),
+        routers_serve=False,
+        rejection=None,
+    )
+    status = build_status(endpoint, view, revisions=stored, public_url=value.settings.public_url)
+    return Plan(None, status, transitions(endpoint.status, status, view), LOOK_AGAIN)
+
+
+def _rollout(situation: Situation) -> Rollout:
+    """Return the step that follows from what is stored and observed."""
+    effective, census = situation.effective, situation.census
+    stored = stored_revisions(situation.observed.children)
+    wanted = next((item for item in stored if item.name == effective.revision), None)
+    if wanted is None:
+        wanted = new_revision(
+            effective,
+            namespace=situation.namespace,
+            settings=situation.settings,
+            role=RevisionRole.CANDIDATE,
+        )
+    value = RolloutInput(
+        wanted=wanted,
+        stored=stored,
+        strategy=effective.strategy,
+        complete={effective.process: census.complete(effective.process, effective.pools)},
+        live=census.live,
+        pods=census.processes,
+        serving=census.serving,
+    )
+    return next_step(value, situation.now)
+
+
+def _carry_out(situation: Situation, rollout: Rollout) -> Plan[LLMEndpointStatus]:
+    """Return the plan of an endpoint that can be served."""
+    rollout, document, digests = _let_go(situation, rollout)
+    view = _view(situation, rollout, digests)
+    endpoint, settings = situation.endpoint, situation.settings
+    status = build_status(
+        endpoint,
+        view,
+        revisions=_history(rollout.revisions, settings.revision_history_limit),
+        public_url=settings.public_url,
+    )
+    return Plan(
+        _children(situation, rollout, document),
+        status,
+        transitions(endpoint.status, status, view),
+        _look_again(view, situation.observed),
+    )
+
+
+def _let_go(situation: Situation, rollout: Rollout) -> tuple[Rollout, str, frozenset[str]]:
+    """Return the rollout without the former revisions that every router has let go of.
+
+    With it: the document for the routers, and the digests of the documents that send nothing to
+    a former revision.
+    """
+    observed, candidate = situation.observed, rollout.candidate
+    warm = (candidate,) if candidate and candidate.process in situation.census.live else ()
+
+    def document(idle: tuple[StoredRevision, ...]) -> str:
+        return endpoint_config(
+            namespace=situation.namespace,
+            effective=situation.effective,
+            created=situation.endpoint.metadata.creation_timestamp,
+            stable=rollout.stable,
+            idle=idle,
+            settings=situation.settings.router,
+        ).to_json()
+
+    without = document(warm)
+    if not rollout.retiring:
+        return rollout, without, frozenset({config_digest(without)})
+    beside = document((*warm, *rollout.retiring))
+    digests = frozenset({config_digest(without), config_digest(beside)})
+    acknowledged = is_acknowledged(
+        observed.routers,
+        digests,
+        since=rollout.stable.promoted_at,
+        now=situation.now,
+        timeout=timedelta(seconds=situation.settings.router_ack_timeout_seconds),
+    )
+    if acknowledged and (observed.routers_asked or not observed.routers):
+        return replace(rollout, retiring=()), without, digests
+    return rollout, beside, digests
+
+
+def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Manifest, ...]:
+    """Return all children in the order of application: what starts Pods comes first."""
+    name, namespace, pools = situation.name, situation.namespace, situation.effective.pools
+    following = 1 + max((item.number for item in rollout.revisions), default=0)
+    revisions = [
+        build_revision(item, namespace=namespace, endpoint=name, next_number=following)
+        for item in _history(rollout.revisions, situation.settings.revision_history_limit)
+    ]
+    running = [] if rollout.waiting_for_old else [rollout.stable]
+    if rollout.candidate is not None and rollout.candidate.process != rollout.stable.process:
+        running.append(rollout.candidate)
+    key = _backend_key(situation)
+    deployments = [
+        build_deployment(
+            namespace=namespace,
+            endpoint=name,
+            pool=pool,
+            revision=revision,
+            strategy=situation.effective.strategy,
+            settings=situation.settings,
+            backend_key=key,
+        )
+        for revision in (*running, *rollout.retiring)
+        for pool in pools
+        if key is not None
+    ]
+    budgets = [
+        budget
+        for pool in pools
+        if (budget := build_disruption_budget(namespace=namespace, endpoint=name, pool=pool))
+    ]
+    return (
+        *revisions,
+        *deployments,
+        build_router_config(document, namespace=namespace, endpoint=name),
+        *budgets,
+        build_service(namespace=namespace, endpoint=name),
+    )
+
+
+def _backend_key(situation: Situation) -> str | None:
+    """Return the digest of the key that servers have to require.
+
+    While the Secret is away the Deployments keep what they have; before it is there none is made,
+    since no Pod could start.
+    """
+    secret = situation.observed.backend_key
+    if secret is not None:
+        return digest8(secret["data"][BACKEND_KEY_MEMBER])
+    for deployment in situation.census.deployed.values():
+        metadata = deployment["spec"]["template"]["metadata"]
+        digest = metadata.get("annotations", {}).get(BACKEND_KEY_DIGEST)
+        if digest is not None:
+            return str(digest)
+    return None
+
+
+def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> View:
+    """Return what conditions are judged from."""
+    observed, census = situation.observed, situation.census
+    newest = rollout.candidate or rollout.stable
+    pods = _of_process(observed.pods, newest.process)
+    problem = diagnose(
+        pods,
+        [item for (_, process), item in census.deployed.items() if process == newest.process],
+    )
+    if problem is None and observed.rejected is not None:
+        problem = Diagnosis(Reason.APPLY_REJECTED, observed.rejected)
+    return View(
+        generation=situation.endpoint.metadata.generation,
+        now=situation.now,
+        pools=situation.effective.pools,
+        census=census,
+        refusal=None,
+        unresolved=None,
+        stable=rollout.stable,
+        candidate=rollout.candidate,
+        retiring=bool(rollout.retiring),
+        problem=problem,
+        fetch=fetch_status(observed.progress) if any(map(is_fetching, pods)) else None,
+        loading=any(map(is_loading, pods)),
+        router_ready=bool(observed.routers),
+        routers_serve=not observed.routers_asked or serves(observed.routers, digests),
+        rejection=rejection(observed.routers),
+    )
+
+
+def _of_process(pods: Iterable[Manifest], process: str) -> tuple[Manifest, ...]:
+    return tuple(
+        pod for pod in pods if pod["metadata"].get("labels", {}).get(LABEL_PROCESS) == process
+    )
+
+
+def _history(revisions: tuple[StoredRevision, ...], limit: int) -> tuple[StoredRevision, ...]:
+    """Return the active revisions and the newest `limit` retired ones."""
+    active = tuple(item for item in revisions if item.role is not RevisionRole.RETIRED)
+    retired = tuple(item for item in revisions if item.role is RevisionRole.RETIRED)
+    return active + retired[:limit]
+
+
+def _look_again(view: View, observed: ObservedEndpoint) -> timedelta | None:
+    """Return when to look without being woken; None once everything is told by watches."""
+    if observed.rejected is not None:
+        return REJECTED_INTERVAL
+    if view.retiring or (view.complete and not view.routers_serve):
+        return ROUTER_INTERVAL
+    if view.fetch is not None or any(map(is_fetching, observed.pods)):
+        return PROGRESS_INTERVAL
+    return None

@@ -1,0 +1,182 @@
+"""Revisions: what is stored of each, once, and read back ever after.
+
+A ControllerRevision's data is immutable. It holds the inputs of the revision and the Pod that the
+operator of that day rendered from them, so that a newer operator restarts nothing. Role and merit
+are labels: they are the truth, the status mirrors them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import Field
+
+from puna.api.llmendpoint import Accelerator, ModelSource, RevisionRole
+from puna.api.preset import Precedence, Prompt, Sampling, Server
+from puna.api.resource import Model
+from puna.core.naming import (
+    COMPONENT_MODEL,
+    LABEL_PROVEN,
+    LABEL_REVISION,
+    LABEL_ROLE,
+    child_name,
+    endpoint_labels,
+)
+from puna.core.plan import Manifest
+from puna.endpoint.effective import Effective
+from puna.endpoint.pod import base_pod_spec
+from puna.settings import AcceleratorProfile, Settings
+
+PROMOTED_AT: Final = "puna.dev/promoted-at"
+"""When the revision became the stable one."""
+
+
+class FrozenProfile(Model):
+    """An accelerator's profile as it was when the revision was made."""
+
+    image: str
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[dict[str, Any], ...] = ()
+    resource_name: str | None = None
+    runtime_class: str | None = None
+    gpu_layers: int = 0
+
+
+class RevisionData(Model):
+    """The data of a ControllerRevision."""
+
+    process: str
+    model: ModelSource
+    preset: str | None = None
+    sampling: Sampling = Sampling()
+    precedence: Precedence = Precedence.DEFAULT
+    prompt: Prompt = Prompt()
+    server: Server = Server()
+    template: dict[str, Any]
+    """Pod spec without the pool's own fields."""
+    accelerators: dict[str, FrozenProfile]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRevision:
+    """One revision with the part it plays."""
+
+    name: str
+    data: RevisionData
+    role: RevisionRole
+    proven: bool = False
+    created_at: datetime | None = None
+    promoted_at: datetime | None = None
+    number: int = 0
+    """Sequence number of the stored object; 0 until it is stored."""
+    raw: Mapping[str, Any] | None = None
+    """The data as stored, to be applied again as it is."""
+
+    @property
+    def process(self) -> str:
+        """Process hash of the revision."""
+        return self.data.process
+
+    def profile(self, accelerator: Accelerator, settings: Settings) -> AcceleratorProfile:
+        """Return the frozen profile of an accelerator, or today's for one added since."""
+        frozen = self.data.accelerators.get(accelerator)
+        if frozen is None:
+            return settings.accelerators[accelerator]
+        return AcceleratorProfile(
+            image=frozen.image,
+            node_selector=frozen.node_selector,
+            tolerations=frozen.tolerations,
+            resource_name=frozen.resource_name,
+            runtime_class=frozen.runtime_class,
+            gpu_layers=frozen.gpu_layers,
+        )
+
+
+def new_revision(
+    effective: Effective, *, namespace: str, settings: Settings, role: RevisionRole
+) -> StoredRevision:
+    """Return the revision of an effective spec, frozen with what this operator renders."""
+    return StoredRevision(
+        name=effective.revision,
+        role=role,
+        data=RevisionData(
+            process=effective.process,
+            model=effective.model,
+            preset=effective.preset,
+            sampling=effective.sampling,
+            precedence=effective.precedence,
+            prompt=effective.prompt,
+            server=effective.server,
+            template=base_pod_spec(effective, namespace=namespace, settings=settings),
+            accelerators={
+                accelerator.value: FrozenProfile(
+                    image=profile.image,
+                    node_selector=dict(profile.node_selector),
+                    tolerations=tuple(dict(item) for item in profile.tolerations),
+                    resource_name=profile.resource_name,
+                    runtime_class=profile.runtime_class,
+                    gpu_layers=profile.gpu_layers,
+                )
+                for accelerator, profile in settings.accelerators.items()
+            },
+        ),
+    )
+
+
+def stored_revisions(children: Iterable[Manifest]) -> tuple[StoredRevision, ...]:
+    """Read the ControllerRevisions among an endpoint's children, newest first."""
+    found = [
+        _read(child)
+        for child in children
+        if child["kind"] == "ControllerRevision"
+        and "deletionTimestamp" not in child["metadata"]
+        and LABEL_REVISION in child["metadata"].get("labels", {})
+    ]
+    return tuple(sorted(found, key=lambda item: (str(item.created_at), item.name), reverse=True))
+
+
+def build_revision(
+    revision: StoredRevision, *, namespace: str, endpoint: str, next_number: int
+) -> Manifest:
+    """Return the ControllerRevision of a revision."""
+    labels = endpoint_labels(endpoint, COMPONENT_MODEL) | {
+        LABEL_REVISION: revision.name,
+        LABEL_ROLE: revision.role.value.lower(),
+    }
+    if revision.proven:
+        labels[LABEL_PROVEN] = "true"
+    metadata: Manifest = {
+        "name": child_name(endpoint, revision.name),
+        "namespace": namespace,
+        "labels": labels,
+    }
+    if revision.promoted_at is not None:
+        metadata["annotations"] = {PROMOTED_AT: revision.promoted_at.isoformat()}
+    data = revision.raw if revision.raw is not None else revision.data.to_dict()
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": metadata,
+        "revision": revision.number or next_number,
+        "data": dict(data),
+    }
+
+
+def _read(child: Manifest) -> StoredRevision:
+    metadata = child["metadata"]
+    labels = metadata["labels"]
+    promoted = metadata.get("annotations", {}).get(PROMOTED_AT)
+    created = metadata.get("creationTimestamp")
+    return StoredRevision(
+        name=labels[LABEL_REVISION],
+        data=RevisionData.model_validate(child["data"]),
+        role=RevisionRole(labels.get(LABEL_ROLE, RevisionRole.RETIRED.value).capitalize()),
+        proven=labels.get(LABEL_PROVEN) == "true",
+        created_at=datetime.fromisoformat(created) if created else None,
+        promoted_at=datetime.fromisoformat(promoted) if promoted else None,
+        number=child.get("revision", 0),
+        raw=child["data"],
+    )

@@ -1,0 +1,187 @@
+"""The router's Deployment: a bootstrap, the control process, and Envoy beside it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from puna.core.naming import BACKEND_KEY_MEMBER, BACKEND_KEY_NAME, ROUTER_NAME
+from puna.core.plan import Manifest
+from puna.core.pod_security import container_security, pod_ip, pod_security
+from puna.namespace.anchor import router_labels
+from puna.namespace.service import router_selector
+from puna.settings import RouterSettings
+from puna_router.config import CLIENT_PORT, CONTROL_PORT
+
+DIRECTORY: Final = "/run/puna"
+"""Folder that the containers share: bootstrap file, xDS files, admin socket."""
+KEY_MOUNT: Final = "/etc/puna/backend-key"
+ACCOUNT_MOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+ACCOUNT_UID: Final = "puna.dev/service-account-uid"
+"""Tokens die with their ServiceAccount: a re-created one rolls the router."""
+TOKEN_SECONDS: Final = 3600
+
+
+def build_deployment(
+    namespace: str,
+    settings: RouterSettings,
+    *,
+    account_uid: str | None,
+    previous: Manifest | None,
+) -> Manifest:
+    """Return the Deployment; while the ServiceAccount is away the template keeps the uid it has."""
+    uid = account_uid or _uid_of(previous)
+    template: Manifest = {"labels": router_labels()}
+    if uid is not None:
+        template["annotations"] = {ACCOUNT_UID: uid}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": ROUTER_NAME, "namespace": namespace, "labels": router_labels()},
+        "spec": {
+            "replicas": settings.replicas,
+            "revisionHistoryLimit": 2,
+            "selector": {"matchLabels": router_selector()},
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+            },
+            "template": {"metadata": template, "spec": _pod_spec(settings)},
+        },
+    }
+
+
+def _pod_spec(settings: RouterSettings) -> Manifest:
+    return {
+        "serviceAccountName": ROUTER_NAME,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+        "terminationGracePeriodSeconds": settings.drain_seconds + 10,
+        "initContainers": [_bootstrap(settings)],
+        "containers": [_control(settings), _envoy(settings)],
+        "volumes": [
+            {"name": "run", "emptyDir": {}},
+            {"name": "tmp", "emptyDir": {}},
+            {
+                "name": "backend-key",
+                "secret": {
+                    "secretName": BACKEND_KEY_NAME,
+                    "items": [{"key": BACKEND_KEY_MEMBER, "path": BACKEND_KEY_MEMBER}],
+                },
+            },
+            {"name": "service-account", "projected": {"sources": _account_sources()}},
+        ],
+    }
+
+
+def _account_sources() -> list[Manifest]:
+    """Return what a mounted ServiceAccount consists of, as the API server would add it."""
+    return [
+        {"serviceAccountToken": {"path": "token", "expirationSeconds": TOKEN_SECONDS}},
+        {
+            "configMap": {
+                "name": "kube-root-ca.crt",
+                "items": [{"key": "ca.crt", "path": "ca.crt"}],
+            }
+        },
+        {
+            "downwardAPI": {
+                "items": [
+                    {
+                        "path": "namespace",
+                        "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
+                    }
+                ]
+            }
+        },
+    ]
+
+
+def _bootstrap(settings: RouterSettings) -> Manifest:
+    return {
+        "name": "bootstrap",
+        "image": settings.image,
+        "args": [
+            "bootstrap",
+            f"--directory={DIRECTORY}",
+            f"--listen={settings.bind_address}",
+            f"--port={CLIENT_PORT}",
+        ],
+        "env": [pod_ip()],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_run_mount()],
+    }
+
+
+def _control(settings: RouterSettings) -> Manifest:
+    return {
+        "name": "control",
+        "image": settings.image,
+        "args": [
+            "serve",
+            "--namespace=$(POD_NAMESPACE)",
+            f"--directory={DIRECTORY}",
+            f"--listen={settings.bind_address}",
+            f"--port={CLIENT_PORT}",
+            f"--control-port={CONTROL_PORT}",
+            f"--api-key-file={KEY_MOUNT}/{BACKEND_KEY_MEMBER}",
+            f"--service-account-directory={ACCOUNT_MOUNT}",
+            f"--drain-seconds={settings.drain_seconds}",
+        ],
+        "env": [
+            pod_ip(),
+            {
+                "name": "POD_NAMESPACE",
+                "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
+            },
+        ],
+        "ports": [{"name": "control", "containerPort": CONTROL_PORT, "protocol": "TCP"}],
+        "readinessProbe": _probe("/ready", "control", period=2, failures=2),
+        "livenessProbe": _probe("/live", "control", period=10, failures=3),
+        "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}},
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            _run_mount(),
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "backend-key", "mountPath": KEY_MOUNT, "readOnly": True},
+            {"name": "service-account", "mountPath": ACCOUNT_MOUNT, "readOnly": True},
+        ],
+    }
+
+
+def _envoy(settings: RouterSettings) -> Manifest:
+    return {
+        "name": "envoy",
+        "image": settings.envoy_image,
+        "args": [f"--config-path={DIRECTORY}/bootstrap.json", "--log-level=warning"],
+        "ports": [{"name": "http", "containerPort": CLIENT_PORT, "protocol": "TCP"}],
+        "readinessProbe": _probe("/health", "http", period=2, failures=2),
+        "resources": {"requests": {"cpu": "100m", "memory": "96Mi"}},
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_run_mount()],
+    }
+
+
+def _run_mount() -> Manifest:
+    return {"name": "run", "mountPath": DIRECTORY}
+
+
+def _probe(path: str, port: str, *, period: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": port, "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }
+
+
+def _uid_of(deployment: Manifest | None) -> str | None:
+    if deployment is None:
+        return None
+    metadata = deployment["spec"]["template"].get("metadata", {})
+    uid = metadata.get("annotations", {}).get(ACCOUNT_UID)
+    return None if uid is None else str(uid)

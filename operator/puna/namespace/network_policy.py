@@ -1,0 +1,69 @@
+"""NetworkPolicies: clients reach the router, and only the router reaches a llama-server."""
+
+from __future__ import annotations
+
+from puna.core.naming import (
+    BACKENDS_NAME,
+    COMPONENT,
+    COMPONENT_MODEL,
+    COMPONENT_ROUTER,
+    FIELD_MANAGER,
+    FIRST_PORT,
+    MANAGED_BY,
+    PORT_COUNT,
+    ROUTER_NAME,
+)
+from puna.core.plan import Manifest
+from puna.namespace.anchor import router_labels
+
+
+def build_network_policies(namespace: str) -> tuple[Manifest, Manifest]:
+    """Return the policy of the router and the policy of the llama-servers."""
+    router = _policy(
+        ROUTER_NAME,
+        namespace,
+        component=COMPONENT_ROUTER,
+        ingress=[
+            {
+                "ports": [
+                    {"port": "http", "protocol": "TCP"},
+                    {"port": "control", "protocol": "TCP"},
+                ]
+            }
+        ],
+    )
+    backends = _policy(
+        BACKENDS_NAME,
+        namespace,
+        component=COMPONENT_MODEL,
+        ingress=[
+            {
+                "from": [{"podSelector": {"matchLabels": _selector(COMPONENT_ROUTER)}}],
+                "ports": [
+                    {
+                        "port": FIRST_PORT,
+                        "endPort": FIRST_PORT + PORT_COUNT - 1,
+                        "protocol": "TCP",
+                    }
+                ],
+            }
+        ],
+    )
+    return router, backends
+
+
+def _policy(name: str, namespace: str, *, component: str, ingress: list[Manifest]) -> Manifest:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": namespace, "labels": router_labels()},
+        "spec": {
+            "podSelector": {"matchLabels": _selector(component)},
+            "policyTypes": ["Ingress"],
+            "ingress": ingress,
+        },
+    }
+
+
+def _selector(component: str) -> dict[str, str]:
+    return {COMPONENT: component, MANAGED_BY: FIELD_MANAGER}

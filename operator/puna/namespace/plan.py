@@ -1,0 +1,58 @@
+"""The plan of a namespace's router: one anchor, and everything it owns."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from puna.core.plan import Manifest, Plan
+from puna.namespace.access import build_role_binding, build_service_account
+from puna.namespace.anchor import build_anchor, find_anchor
+from puna.namespace.backend_key import build_backend_key
+from puna.namespace.deployment import build_deployment
+from puna.namespace.network_policy import build_network_policies
+from puna.namespace.observed import ObservedNamespace, RouterNamespace
+from puna.namespace.service import build_disruption_budget, build_service
+from puna.settings import Settings
+
+LOOK_AGAIN: Final = timedelta(seconds=10)
+REJECTED_INTERVAL: Final = timedelta(seconds=60)
+
+
+def plan(
+    namespace: RouterNamespace,
+    observed: ObservedNamespace,
+    settings: Settings,
+    now: datetime,  # noqa: ARG001 - every plan has the same signature
+) -> Plan[None]:
+    """Return the shared objects: the anchor first; the rest once the anchor can own them."""
+    if observed.foreign:
+        return Plan(None, None, requeue_after=LOOK_AGAIN)
+    requeue = REJECTED_INTERVAL if observed.rejected is not None else None
+    anchor = build_anchor(namespace)
+    live = find_anchor(observed.children)
+    if live is None:
+        return Plan((anchor,), None, requeue_after=requeue)
+    name = namespace.namespace
+    account = _find(observed, "ServiceAccount")
+    budget = build_disruption_budget(name, settings.router)
+    children = (
+        anchor,
+        build_backend_key(name, existing=observed.backend_key, fresh_key=observed.fresh_key),
+        build_service_account(name),
+        build_role_binding(name),
+        build_deployment(
+            name,
+            settings.router,
+            account_uid=account["metadata"].get("uid") if account else None,
+            previous=_find(observed, "Deployment"),
+        ),
+        build_service(name, settings.router),
+        *build_network_policies(name),
+        *((budget,) if budget else ()),
+    )
+    return Plan(children, None, requeue_after=requeue)
+
+
+def _find(observed: ObservedNamespace, kind: str) -> Manifest | None:
+    return next((child for child in observed.children if child["kind"] == kind), None)
