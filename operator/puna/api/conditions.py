@@ -30,7 +30,7 @@ class Condition(Model):
 
 
 def merge(previous: Sequence[Condition], current: Iterable[Condition]) -> tuple[Condition, ...]:
-    """Return `current`, each with the transition time of its predecessor unless `status` flipped."""
+    """Return `current`, each with its predecessor's transition time unless `status` flipped."""
     before = {condition.type: condition for condition in previous}
     return tuple(
         condition.model_copy(update={"last_transition_time": old.last_transition_time})

@@ -6,6 +6,7 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Mapping
+from itertools import pairwise
 
 
 def member_docstrings(cls: type) -> Mapping[str, str]:
@@ -21,7 +22,7 @@ def member_docstrings(cls: type) -> Mapping[str, str]:
 def docstrings_of(body: list[ast.stmt]) -> dict[str, str]:
     """Return the string that follows each assignment of a class or module body."""
     found: dict[str, str] = {}
-    for statement, after in zip(body, body[1:], strict=False):
+    for statement, after in pairwise(body):
         name = _assigned_name(statement)
         if name is None or not isinstance(after, ast.Expr):
             continue

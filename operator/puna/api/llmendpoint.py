@@ -66,13 +66,19 @@ class ModelSource(Model):
     ]
     """file:///path, pvc://claim/path, http(s)://host/path or hf://organization/repository/file."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)] | None = None
-    """SHA-256 of the file in hex; checked before llama-server starts. Required for http, https, hf."""
+    """SHA-256 of the file in hex, checked before llama-server starts.
+
+    Required for http, https and hf.
+    """
     credentials_secret_ref: LocalObjectReference | None = None
     """Secret with `token`, or `username` and `password`, for the source."""
     ca_secret_ref: LocalObjectReference | None = None
     """Secret with `ca.crt`, a PEM bundle trusted beside the system's."""
     cache: ModelCache | None = None
-    """Where to keep the file; by default a folder of the Pod, or of the node if the operator allows it."""
+    """Where to keep the file.
+
+    By default a folder of the Pod, or of the node where the operator's settings name one.
+    """
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -104,9 +110,9 @@ class ModelSource(Model):
 class Resources(Model):
     """Compute resources of one llama-server."""
 
-    requests: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    requests: dict[str, Quantity] = Field(default_factory=dict, max_length=8)
     """What the scheduler sets aside."""
-    limits: Annotated[dict[str, Quantity], Field(max_length=8)] = {}
+    limits: dict[str, Quantity] = Field(default_factory=dict, max_length=8)
     """What a server may use at most."""
 
 
@@ -123,7 +129,7 @@ class Pool(Model):
     """Accelerators of each server (cuda, metal)."""
     resources: Resources = Resources()
     """Compute resources of each server."""
-    node_selector: Labels = {}
+    node_selector: Labels = Field(default_factory=dict)
     """Further labels that a node must have."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (

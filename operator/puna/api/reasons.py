@@ -20,7 +20,7 @@ class ConditionType(StrEnum):
     AVAILABLE = "Available"
     """Requests are answered: the stable revision has at least one ready Pod."""
     PROGRESSING = "Progressing"
-    """A change is being carried out (True), is carried out (True, Complete), or is stuck (False)."""
+    """A change is being carried out or is done (True), or it is stuck (False)."""
     READY = "Ready"
     """Summary: all wanted replicas of the wanted revision are ready and serve."""
 

@@ -42,7 +42,7 @@ class Rule(NamedTuple):
     message: str
     field_path: str | None = None
     reason: str | None = None
-    """FieldValueRequired, FieldValueForbidden or FieldValueDuplicate; FieldValueInvalid if absent."""
+    """FieldValueRequired or FieldValueForbidden; absent means FieldValueInvalid."""
 
 
 class Column(NamedTuple):

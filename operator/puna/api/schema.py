@@ -26,7 +26,7 @@ LIST_MAP_KEYS: Final = "x-kubernetes-list-map-keys"
 MEMBERS: Final = "members"
 """Pairs of an enum's value and its docstring, until `describe_members` has spent them."""
 MAX_DESCRIBED: Final = 8
-"""Members of an enum up to which they are described where it is used; longer ones have a page in the docs."""
+"""Members up to which an enum is described where it is used; longer ones have their own table."""
 MAX_NAME: Final = 253
 """Longest name of an object, which bounds the cost of rules on `metadata.name`."""
 
@@ -137,7 +137,7 @@ def const_to_enum(node: Node) -> Node:
 
 
 def boolean_exclusive_bounds(node: Node) -> Node:
-    """Split a numeric exclusive bound into the bound and its boolean form, as OpenAPI 3.0 has it."""
+    """Split a numeric exclusive bound into the bound and its boolean form (OpenAPI 3.0)."""
     node = dict(node)
     for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
         if exclusive in node and not isinstance(node[exclusive], bool):
@@ -179,8 +179,8 @@ def integer_or_string(node: Node) -> Node:
 def telling_defaults(node: Node) -> Node:
     """Drop defaults that say no more than absence does: null, and empty values.
 
-    Of an object's default the members that say something are kept: the server adds a missing object as it stands
-    here and then the defaults of its members, which gives what pydantic gives.
+    Of an object's default the telling members are kept: the server adds a missing object as it
+    stands here and then its members' own defaults, which gives what pydantic gives.
     """
     if "default" not in node:
         return node
@@ -233,7 +233,7 @@ _SILENT: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
 def _telling(default: Any, node: Node) -> Any:
-    """Return a default without members that are silent and that no default of their own would fill."""
+    """Return a default without silent members, unless their own default would fill them."""
     if not isinstance(default, dict):
         return default
     properties = node.get("properties", {})
