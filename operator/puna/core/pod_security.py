@@ -1,4 +1,4 @@
-"""What every Pod of Puna has in common: it passes Pod Security `restricted` and knows its address."""
+"""What all Pods of Puna have in common: Pod Security `restricted`, and their own address."""
 
 from __future__ import annotations
 

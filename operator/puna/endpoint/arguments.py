@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from puna.api.preset import Server
-from puna.core.quantities import parse
+from puna.core.quantities import amount
 
 BACKEND_KEY_MOUNT: Final = "/etc/puna/backend-key"
 LARGEST_MICRO_BATCH: Final = 512
@@ -35,7 +35,7 @@ def server_arguments(
         f"--cache-type-v={server.cache_type_v}",
         f"--flash-attn={server.flash_attention}",
         f"--cache-reuse={server.cache_reuse}",
-        f"--cache-ram={math.ceil(parse(server.prompt_cache_memory) / MEBIBYTE)}",
+        f"--cache-ram={_mebibytes(server.prompt_cache_memory)}",
         "--fit=off",
         "--metrics",
         "--slots",
@@ -59,9 +59,15 @@ def pool_arguments(*, threads: int | None, limits: Mapping[str, str], gpu_layers
     Threads follow the CPU limit where the preset names none, since llama-server would count the
     host's cores.
     """
-    if threads is None and "cpu" in limits:
-        threads = max(1, math.floor(parse(limits["cpu"])))
+    cores = amount(limits.get("cpu"))
+    if threads is None and cores is not None:
+        threads = max(1, math.floor(cores))
     arguments = [f"--gpu-layers={gpu_layers}"]
     if threads is not None:
         arguments.append(f"--threads={threads}")
     return arguments
+
+
+def _mebibytes(quantity: str) -> int:
+    """Return a quantity of bytes in MiB, rounded up; the schema admits nothing else."""
+    return math.ceil((amount(quantity) or 0) / MEBIBYTE)
