@@ -1,0 +1,1 @@
+"""The five Kubernetes programs of a local cluster: found, or built once from pinned Go modules."""

@@ -1,0 +1,1 @@
+"""A local cluster: control plane, operator, node agent and front as processes of this machine."""

@@ -1,0 +1,98 @@
+"""What a local cluster remembers from one command to the next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from puna_cli.errors import CommandError
+from puna_cli.paths import ClusterPaths
+
+
+class Ports(BaseModel):
+    """Ports on 127.0.0.1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    etcd: int
+    etcd_peer: int
+    api: int
+    agent: int
+    operator: int
+    front: int
+
+
+class ClusterState(BaseModel):
+    """Choices of the first `puna up`, kept so that addresses stay the same."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    ports: Ports
+    network: int | None = Field(default=None, ge=0, le=255)
+    """Third part of the Pod network 127.77.N.0/24; absent where Pods share 127.0.0.1."""
+    accelerator: str = "cpu"
+    models_folders: tuple[str, ...] = ()
+    kubeconfig: str | None = None
+    """Kubeconfig of a cluster that was there before: then only the operator runs here."""
+
+    @property
+    def node_name(self) -> str:
+        """Name of the cluster's one node."""
+        return f"puna-{self.name}"
+
+    @property
+    def server(self) -> str:
+        """URL of the API server."""
+        return f"https://127.0.0.1:{self.ports.api}"
+
+    @property
+    def front(self) -> str:
+        """URL of the front."""
+        return f"http://127.0.0.1:{self.ports.front}"
+
+    @property
+    def pod_network(self) -> str | None:
+        """The Pod network in CIDR notation."""
+        return None if self.network is None else f"127.77.{self.network}.0/24"
+
+
+def read_state(paths: ClusterPaths) -> ClusterState | None:
+    """The stored state; None before the first `puna up`.
+
+    Raises:
+        CommandError: the file is there but cannot be read as a state.
+    """
+    try:
+        text = paths.state.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        return ClusterState.model_validate_json(text)
+    except ValidationError as error:
+        raise CommandError(
+            f"{paths.state} cannot be read ({error.error_count()} errors): "
+            f"remove {paths.root} to start afresh"
+        ) from error
+
+
+def write_state(paths: ClusterPaths, state: ClusterState) -> None:
+    """Store the state; a crash leaves the old or the new one."""
+    write_private(paths.state, state.model_dump_json(indent=1))
+
+
+def write_private(path: Path, text: str) -> bool:
+    """Put a file with mode 0600 in place by rename; False if it already held this text."""
+    try:
+        if path.read_text(encoding="utf-8") == text:
+            return False
+    except FileNotFoundError:
+        pass
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    unfinished.rename(path)
+    return True

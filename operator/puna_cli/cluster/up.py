@@ -1,0 +1,199 @@
+"""`puna up`: from nothing, or from what is left, to a cluster that works."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from puna_cli.binaries.find import Binaries, find_binaries
+from puna_cli.cluster.api import LocalApi
+from puna_cli.cluster.control_plane import control_plane
+from puna_cli.cluster.host import (
+    accelerator_count,
+    default_accelerator,
+    find_envoy,
+    find_llama_server,
+)
+from puna_cli.cluster.launch import Launched, ensure_running, launch_control_plane, stop_programs
+from puna_cli.cluster.manifests import access_rules, custom_resources, storage_class
+from puna_cli.cluster.network import choose_network, has_pod_networks, reserve_network
+from puna_cli.cluster.ports import port_is_free, shuffled_ports
+from puna_cli.cluster.prepare import make_folders
+from puna_cli.cluster.processes import program_digest, running
+from puna_cli.cluster.program import Program, Record, outdated
+from puna_cli.cluster.ready import front_is_ready, node_is_ready, operator_is_healthy
+from puna_cli.cluster.settle import UpOptions, settle
+from puna_cli.cluster.state import ClusterState, read_state, write_private, write_state
+from puna_cli.cluster.wait import wait_until
+from puna_cli.cluster.workload import agent, agent_config, front, operator
+from puna_cli.kubectl import Kubectl
+from puna_cli.locks import locked
+from puna_cli.paths import ClusterPaths, cluster_paths, models_folder
+from puna_cli.report import Report, Step
+
+WORKLOAD_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that is up."""
+
+    paths: ClusterPaths
+    state: ClusterState
+    kubectl: Kubectl
+    started: tuple[str, ...]
+    """Programs that were not running before."""
+
+
+def up(options: UpOptions, environment: Mapping[str, str], report: Report) -> Cluster:
+    """Bring the cluster up, or repair it; what runs as it should is left alone.
+
+    Raises:
+        CommandError: a step failed; says which process, and where its log is.
+    """
+    paths = cluster_paths(environment, options.name)
+    with report.step("Kubernetes programs") as step:
+        binaries = find_binaries(environment, step)
+    envoy = find_envoy()
+    llama_server = find_llama_server(options.llama_server, environment)
+    make_folders(paths)
+    with locked(paths.lock, lambda: report.waiting("another command works on this cluster")):
+        with report.step("Control plane") as step:
+            launched = _control_plane(paths, options, binaries, environment, step)
+            step.result = _told(launched.started)
+        host = Host(envoy=envoy, llama_server=llama_server, kubectl=binaries.path("kubectl"))
+        with report.step("Operator, node and front") as step:
+            state, started = _workload(paths, launched, host, environment, step)
+            step.result = _told(started)
+    return Cluster(
+        paths, state, Kubectl(host.kubectl, paths.kubeconfig), (*launched.started, *started)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Programs of this machine that a cluster uses."""
+
+    envoy: str
+    llama_server: tuple[str, ...]
+    kubectl: Path
+
+
+def _told(started: tuple[str, ...]) -> str:
+    return f"started {', '.join(started)}" if started else "already up"
+
+
+def _control_plane(
+    paths: ClusterPaths,
+    options: UpOptions,
+    binaries: Binaries,
+    environment: Mapping[str, str],
+    step: Step,
+) -> Launched:
+    def settled() -> ClusterState:
+        return settle(
+            read_state(paths),
+            options,
+            running=running(paths).keys(),
+            is_free=port_is_free,
+            shuffled=shuffled_ports(),
+            default_accelerator=default_accelerator(),
+            default_models_folder=str(models_folder(environment)),
+        )
+
+    def programs(state: ClusterState) -> tuple[Program, ...]:
+        return control_plane(paths, state.ports, binaries.folder)
+
+    return launch_control_plane(paths, settled, programs, environment, step)
+
+
+def _workload(
+    paths: ClusterPaths,
+    launched: Launched,
+    host: Host,
+    environment: Mapping[str, str],
+    step: Step,
+) -> tuple[ClusterState, tuple[str, ...]]:
+    python = sys.executable
+    for folder in launched.state.models_folders:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    state, agent_started = _agent(paths, launched.state, host, environment)
+    started = {
+        **agent_started,
+        **ensure_running(paths, (front(paths, state, python, host.envoy),), environment),
+    }
+    step.note("applying custom resources and access rules")
+    Kubectl(host.kubectl, paths.kubeconfig).apply(
+        [*custom_resources(), *access_rules(), storage_class()]
+    )
+    # After the access rules: an operator that starts without any stops at its first request.
+    operator_program = operator(paths, state, python, environment)
+    started |= ensure_running(paths, (operator_program,), environment)
+    records = {**launched.records, **running(paths), **started}
+    _wait_workload(paths, state, records, step)
+    return state, tuple(started)
+
+
+def _agent(
+    paths: ClusterPaths, state: ClusterState, host: Host, environment: Mapping[str, str]
+) -> tuple[ClusterState, dict[str, Record]]:
+    """Start the node agent; the Pod network stays reserved while it lives."""
+    config_file = paths.agent / "agent.json"
+
+    def program(state: ClusterState) -> Program:
+        config = agent_config(
+            paths,
+            state,
+            python=sys.executable,
+            llama_server=host.llama_server,
+            envoy=host.envoy,
+            accelerators=accelerator_count(state.accelerator),
+        )
+        write_private(config_file, config.model_dump_json(by_alias=True, indent=1))
+        return agent(paths, config_file, sys.executable)
+
+    wanted = program(state)
+    alive = {name: record for name, record in running(paths).items() if name == "agent"}
+    if alive and not outdated({"agent": program_digest(wanted)}, alive):
+        return state, {}
+    stop_programs(paths, list(alive), {"agent": wanted.stop_seconds})
+    if not has_pod_networks():
+        return state, ensure_running(paths, (wanted,), environment)
+    network, reservation = choose_network(state.network, reserve_network)
+    with reservation:
+        state = state.model_copy(update={"network": network})
+        write_state(paths, state)
+        descriptors = {"agent": reservation.fileno()}
+        return state, ensure_running(paths, (program(state),), environment, descriptors)
+
+
+def _wait_workload(
+    paths: ClusterPaths, state: ClusterState, records: Mapping[str, Record], step: Step
+) -> None:
+    with (
+        LocalApi(paths, state.server) as api,
+        httpx.Client(trust_env=False, timeout=2) as client,
+    ):
+        facts = {
+            "waiting for the controllers": lambda: api.get(
+                "/api/v1/namespaces/default/serviceaccounts/default"
+            ),
+            "waiting for the node": lambda: (
+                node_is_ready(api.get(f"/api/v1/nodes/{state.node_name}")) or None
+            ),
+            "waiting for the front": lambda: front_is_ready(client, state) or None,
+            "waiting for the operator": lambda: operator_is_healthy(client, state) or None,
+        }
+        for what, fact in facts.items():
+            wait_until(
+                fact,
+                what=what,
+                seconds=WORKLOAD_SECONDS,
+                paths=paths,
+                records=records,
+                step=step,
+            )

@@ -1,0 +1,125 @@
+"""What runs on a control plane: operator, node agent and front. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from puna.settings import IMAGE_ENVOY, IMAGE_LLAMA_SERVER, IMAGE_PUNA, IMAGE_ROUTER
+from puna_cli.binaries.tools import VARIABLE
+from puna_cli.cluster.certificates import CLUSTER_CA
+from puna_cli.cluster.program import Program
+from puna_cli.cluster.state import ClusterState
+from puna_cli.paths import ClusterPaths
+from puna_node.config import RESOURCE_METAL, AgentConfig, Profile
+
+RESOURCE_CUDA: Final = "nvidia.com/gpu"
+NODE_ADDRESS: Final = "127.0.0.1"
+
+
+def operator_settings(
+    paths: ClusterPaths, state: ClusterState, user: Mapping[str, str]
+) -> dict[str, str]:
+    """PUNA_* variables of the operator; the user's own win."""
+    ours = {
+        "PUNA_PUBLIC_URL": f"{state.front}/namespaces/{{namespace}}/v1",
+        "PUNA_MODEL_CACHE_HOST_PATH": str(paths.model_cache),
+        "PUNA_MODEL_FOLDERS": ":".join(state.models_folders),
+        "PUNA_LISTEN": f"127.0.0.1:{state.ports.operator}",
+        # A node agent gives Pods no network of their own: everything binds the Pod's address.
+        "PUNA_ROUTER_BIND_ADDRESS": "$(POD_IP)",
+    }
+    return ours | user_settings(user)
+
+
+def user_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """PUNA_* variables of the user, which the operator gets as they are."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("PUNA_") and name != VARIABLE
+    }
+
+
+def operator(
+    paths: ClusterPaths, state: ClusterState, python: str, user: Mapping[str, str]
+) -> Program:
+    """The operator."""
+    kubeconfig = paths.kubeconfig_of("operator")
+    return Program(
+        "operator",
+        (python, "-m", "puna"),
+        environment={"KUBECONFIG": str(kubeconfig), **operator_settings(paths, state, user)},
+        inputs=(kubeconfig,),
+    )
+
+
+def agent_config(
+    paths: ClusterPaths,
+    state: ClusterState,
+    *,
+    python: str,
+    llama_server: tuple[str, ...],
+    envoy: str,
+    accelerators: int,
+) -> AgentConfig:
+    """Configuration of the node agent of a local cluster.
+
+    `accelerators`: how many accelerators the node offers as an extended resource.
+    """
+    resources = {"metal": RESOURCE_METAL, "cuda": RESOURCE_CUDA}
+    resource = resources.get(state.accelerator)
+    return AgentConfig(
+        node_name=state.node_name,
+        kubeconfig=str(paths.kubeconfig_of("node")),
+        directory=str(paths.agent),
+        accelerator=state.accelerator,
+        # The one node of the cluster runs everything.
+        tainted=False,
+        extended_resources={resource: accelerators} if resource and accelerators else {},
+        address=NODE_ADDRESS,
+        pod_network=state.pod_network,
+        port=state.ports.agent,
+        serving_certificate=str(paths.certificate("node-server")),
+        serving_key=str(paths.key("node-server")),
+        client_ca=str(paths.certificate(CLUSTER_CA)),
+        allowed_host_paths=(*state.models_folders, str(paths.model_cache)),
+        profiles=(
+            Profile(image=IMAGE_LLAMA_SERVER, run=llama_server, drain_slots=True),
+            Profile(image=IMAGE_PUNA, command=("puna-fetch",), run=(python, "-m", "puna_fetch")),
+            Profile(image=IMAGE_ROUTER, run=(python, "-m", "puna_router")),
+            Profile(image=IMAGE_ENVOY, run=(envoy,)),
+        ),
+        volume_root=str(paths.volumes),
+    )
+
+
+def agent(paths: ClusterPaths, config: Path, python: str) -> Program:
+    """The node agent."""
+    return Program(
+        "agent",
+        (python, "-m", "puna_node", "--config", str(config)),
+        inputs=(config, paths.kubeconfig_of("node"), paths.certificate("node-server")),
+        stop_seconds=20,
+    )
+
+
+def front(paths: ClusterPaths, state: ClusterState, python: str, envoy: str) -> Program:
+    """The front: Envoy and what configures it; gives volume claims their folders."""
+    return Program(
+        "front",
+        (
+            *(python, "-m", "puna_cli.front"),
+            f"--server={state.server}",
+            f"--authority={paths.certificate(CLUSTER_CA)}",
+            f"--certificate={paths.certificate('front')}",
+            f"--key={paths.key('front')}",
+            f"--cluster={state.name}",
+            f"--port={state.ports.front}",
+            f"--directory={paths.front}",
+            f"--volumes={paths.volumes}",
+            f"--envoy={envoy}",
+        ),
+        inputs=(paths.certificate("front"), paths.certificate(CLUSTER_CA)),
+    )

@@ -1,0 +1,109 @@
+"""The front's loops: router Pods to Envoy's files, claims to volumes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from pathlib import Path
+
+import aiohttp
+
+from puna_cli.front.envoy import Document, bootstrap, documents
+from puna_cli.front.routers import ROUTER_SELECTOR, ready_routers
+from puna_cli.front.volumes import plan_volumes
+from puna_cli.front.watch import Collection, follow
+
+logger = logging.getLogger(__name__)
+
+CONFLICT = 409
+NOT_FOUND = 404
+PROVISION_RETRY_SECONDS = 1.0
+
+
+class EnvoyEndedError(RuntimeError):
+    """Envoy ended by itself."""
+
+
+def publish(directory: Path, name: str, document: Document) -> None:
+    """Put one of Envoy's files in place by rename; it watches the folder for that."""
+    unfinished = directory / f".{name}"
+    unfinished.write_text(json.dumps(document), encoding="utf-8")
+    os.replace(unfinished, directory / name)  # noqa: PTH105 - the event Envoy waits for
+
+
+async def run_envoy(envoy: str, directory: Path, port: int, cluster: str) -> None:
+    """Run Envoy until it ends, which it should not.
+
+    Raises:
+        EnvoyEndedError: it did.
+    """
+    for name, document in documents(cluster, directory, {}):
+        publish(directory, name, document)
+    publish(directory, "bootstrap.json", bootstrap(directory, port))
+    process = await asyncio.create_subprocess_exec(
+        *(envoy, "-c", str(directory / "bootstrap.json"), "--log-level", "warning"),
+        *("--concurrency", "2", "--use-dynamic-base-id"),
+    )
+    try:
+        raise EnvoyEndedError(f"Envoy ended with status {await process.wait()}")
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+async def route_to_routers(session: aiohttp.ClientSession, directory: Path, cluster: str) -> None:
+    """Keep Envoy's files as the ready routers are."""
+    changed = asyncio.Event()
+    pods = Collection("/api/v1/pods", changed, selector=ROUTER_SELECTOR)
+    written: dict[str, Document] = {}
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(follow(session, pods))
+        while True:
+            await changed.wait()
+            changed.clear()
+            routers = ready_routers(pods.objects.values())
+            for name, document in documents(cluster, directory, routers):
+                if written.get(name) != document:
+                    publish(directory, name, document)
+                    written[name] = document
+
+
+async def provision_volumes(session: aiohttp.ClientSession, root: Path) -> None:
+    """Give each waiting claim its folder."""
+    changed = asyncio.Event()
+    claims = Collection("/api/v1/persistentvolumeclaims", changed)
+    volumes = Collection("/api/v1/persistentvolumes", changed)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(follow(session, claims))
+        tasks.create_task(follow(session, volumes))
+        while True:
+            await changed.wait()
+            changed.clear()
+            if not (claims.synced and volumes.synced):
+                continue
+            plan = plan_volumes(claims.objects.values(), volumes.objects.values(), root)
+            try:
+                for volume in plan.create:
+                    Path(volume["spec"]["hostPath"]["path"]).mkdir(parents=True, exist_ok=True)
+                    await _create(session, volumes.path, volume)
+                for name in plan.delete:
+                    await _delete(session, f"{volumes.path}/{name}")
+            except (aiohttp.ClientError, OSError) as error:
+                logger.warning(f"volumes: {error}")
+                await asyncio.sleep(PROVISION_RETRY_SECONDS)
+                changed.set()
+
+
+async def _create(session: aiohttp.ClientSession, path: str, body: Document) -> None:
+    async with session.post(path, json=body, raise_for_status=False) as answer:
+        if answer.status != CONFLICT:
+            answer.raise_for_status()
+
+
+async def _delete(session: aiohttp.ClientSession, path: str) -> None:
+    async with session.delete(path, raise_for_status=False) as answer:
+        if answer.status != NOT_FOUND:
+            answer.raise_for_status()
