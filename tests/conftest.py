@@ -1,0 +1,57 @@
+"""Clusters that tests share. Each starts when a test first asks for it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster import (
+    CommandHome,
+    ControlPlane,
+    LocalCluster,
+    command_home,
+    start_control_plane,
+    start_local_cluster,
+)
+
+
+def pytest_configure() -> None:
+    # A terminated session ends its clusters as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server with etcd alone: what is written stays as it is."""
+    plane = start_control_plane(tmp_path_factory.mktemp("control-plane"))
+    yield plane
+    plane.stop()
+
+
+@pytest.fixture(scope="session")
+def controlled_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """An API server with controllers and scheduler: Deployments make Pods, owners are collected."""
+    plane = start_control_plane(tmp_path_factory.mktemp("controlled-plane"), controllers=True)
+    yield plane
+    plane.stop()
+
+
+@pytest.fixture
+def namespace(control_plane: ControlPlane) -> str:
+    """A fresh namespace of `control_plane`."""
+    return control_plane.new_namespace()
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[CommandHome]:
+    """A state folder for clusters of this session."""
+    with command_home(PUNA_ALLOWED_NETWORKS="127.0.0.0/8") as created:
+        yield created
+
+
+@pytest.fixture(scope="session")
+def local_cluster(home: CommandHome) -> LocalCluster:
+    """All of `puna up`."""
+    return start_local_cluster(home)
