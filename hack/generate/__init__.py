@@ -1,1 +1,1 @@
-"""Files of the repository that are derived: from the models, the settings and the chart's values."""
+"""Files that are derived: from the models, the settings and the values of the chart."""

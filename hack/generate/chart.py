@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import yaml
+
 from hack.generate.markdown import NOTE, code, table
 from hack.generate.values import Value, object_schema
-
 from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES
 
 INTRODUCTION: Final = """\

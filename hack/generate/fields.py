@@ -40,14 +40,14 @@ def fields(node: dict[str, Any], path: str) -> Iterator[Field]:
         yield from fields(inner, at + suffix)
 
 
-def rules(node: dict[str, Any]) -> Iterator[str]:
-    """Return the messages of the CEL rules of a schema and of everything below it."""
+def rules(node: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Return path and message of the CEL rules of a schema and of everything below it."""
     for rule in node.get(VALIDATIONS, []):
-        yield rule["message"]
-    for child in node.get("properties", {}).values():
-        yield from rules(child)
+        yield (path + rule.get("fieldPath", "")).removeprefix("."), rule["message"]
+    for name, child in node.get("properties", {}).items():
+        yield from rules(child, f"{path}.{name}")
     if "items" in node:
-        yield from rules(node["items"])
+        yield from rules(node["items"], f"{path}[]")
 
 
 def type_of(node: dict[str, Any]) -> str:

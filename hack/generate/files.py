@@ -8,7 +8,6 @@ from typing import Final
 
 from hack.generate import chart, metrics, reference, settings
 from hack.generate.values import read_values
-
 from puna.api.crd import KINDS, custom_resource_definition, to_yaml
 
 HEADER: Final = "# Generated from operator/puna/api by `make generate`. Do not edit.\n"

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from hack.generate.fields import fields, rules
 from hack.generate.markdown import NOTE, code, table
-
 from puna.api import API_VERSION
 from puna.api.docstrings import member_docstrings
 from puna.api.reasons import ConditionType, EventReason, Reason
@@ -35,11 +34,9 @@ def resource_page(resource: type[Resource]) -> str:
         for part in ("spec", "status")
         if part in schema["properties"]
     ]
-    messages = list(dict.fromkeys(rules(schema)))
     parts.append(
         "## What the API server refuses\n\nBeside types and bounds:\n\n"
-        + "\n".join(f"- {message}" for message in messages)
-        + "\n"
+        + table(("field", "message"), [(code(path), message) for path, message in rules(schema)])
     )
     return "\n".join(parts)
 
@@ -49,7 +46,7 @@ def conditions_page() -> str:
     return "\n".join(
         [
             f"{NOTE}\n# Conditions and events\n",
-            "Programs may rely on types and reasons, which are a stable interface; not on messages.\n",
+            "Types and reasons are a stable interface for programs; messages are not.\n",
             "## Condition types\n\n" + _member_table(ConditionType, "type"),
             "## Reasons of conditions\n\n" + _member_table(Reason, "reason"),
             "## Reasons of Events\n\n" + _member_table(EventReason, "reason"),

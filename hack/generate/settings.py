@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from hack.generate.markdown import NOTE, code, table
-
 from puna.api.docstrings import member_docstrings
 from puna.settings import PREFIX, AcceleratorProfile, RouterSettings, Settings
 

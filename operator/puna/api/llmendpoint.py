@@ -83,25 +83,25 @@ class ModelSource(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "has(self.sha256) || self.uri.startsWith('file:') || self.uri.startsWith('pvc:')",
-            "model.sha256: required for http, https and hf sources",
+            "required for http, https and hf sources",
             ".sha256",
             "FieldValueRequired",
         ),
         Rule(
             "!has(self.cache) || !(self.uri.startsWith('file:') || self.uri.startsWith('pvc:'))",
-            "model.cache: a file:// or pvc:// model is served from where it lies",
+            "a file:// or pvc:// model is served from where it lies",
             ".cache",
             "FieldValueForbidden",
         ),
         Rule(
             "!self.uri.startsWith('pvc://') || "
             "self.uri.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/.+$')",
-            "model.uri: expected pvc://<claim>/<path>",
+            "expected pvc://<claim>/<path>",
             ".uri",
         ),
         Rule(
             "!self.uri.contains('/../') && !self.uri.endsWith('/..')",
-            "model.uri: the path must not contain '..'",
+            "the path must not contain '..'",
             ".uri",
         ),
     )
@@ -136,7 +136,7 @@ class Pool(Model):
         Rule(
             "self.accelerator != 'cpu' || !has(self.acceleratorCount) "
             "|| self.acceleratorCount == 1",
-            "acceleratorCount: a cpu pool has none",
+            "a cpu pool has none",
             ".acceleratorCount",
         ),
     )
@@ -180,24 +180,28 @@ class LLMEndpointSpec(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "has(self.accelerator) || (has(self.pools) && size(self.pools) > 0)",
-            "accelerator: set accelerator (one pool) or pools",
+            "set accelerator (one pool) or pools",
+            ".accelerator",
+            "FieldValueRequired",
         ),
         Rule(
             "!(has(self.pools) && size(self.pools) > 0 && (has(self.accelerator) "
             "|| has(self.acceleratorCount) || has(self.resources) || has(self.nodeSelector)))",
-            "pools: excludes accelerator, acceleratorCount, resources and nodeSelector; "
+            "excludes accelerator, acceleratorCount, resources and nodeSelector; "
             "set them in each pool",
+            ".pools",
+            "FieldValueForbidden",
         ),
         Rule(
             "!(has(self.pools) && size(self.pools) > 0 && has(self.replicas))",
-            "replicas: this endpoint has pools; edit spec.pools[*].replicas instead",
+            "this endpoint has pools; edit spec.pools[*].replicas instead",
             ".replicas",
             "FieldValueForbidden",
         ),
         Rule(
             "!has(self.accelerator) || self.accelerator != 'cpu' "
             "|| !has(self.acceleratorCount) || self.acceleratorCount == 1",
-            "acceleratorCount: a cpu pool has none",
+            "a cpu pool has none",
             ".acceleratorCount",
         ),
     )
@@ -329,12 +333,14 @@ class LLMEndpoint(Resource):
         Rule(
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') "
             "&& size(self.metadata.name) <= 40",
-            "metadata.name: children are named after an LLMEndpoint; use at most 40 lower case "
+            "children are named after an LLMEndpoint; use at most 40 lower case "
             "letters, digits and '-', beginning with a letter",
+            ".metadata.name",
         ),
         Rule(
             "self.metadata.name != 'puna-router'",
-            "metadata.name: puna-router is the namespace's router",
+            "puna-router is the namespace's router",
+            ".metadata.name",
         ),
     )
 

@@ -109,7 +109,7 @@ class Server(Model):
         Rule(
             "!(self.flashAttention == 'off' && self.cacheTypeV != 'f16' && "
             "self.cacheTypeV != 'f32' && self.cacheTypeV != 'bf16')",
-            "server.cacheTypeV: a quantized value cache needs flashAttention auto or on",
+            "a quantized value cache needs flashAttention auto or on",
             ".cacheTypeV",
         ),
     )
@@ -154,8 +154,9 @@ class Preset(Resource):
         Rule(
             "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') "
             "&& size(self.metadata.name) <= 40",
-            "metadata.name: a Preset is asked for as <endpoint>:<preset>; use at most 40 lower "
+            "a Preset is asked for as <endpoint>:<preset>; use at most 40 lower "
             "case letters, digits and '-', beginning with a letter",
+            ".metadata.name",
         ),
     )
 

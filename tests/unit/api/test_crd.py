@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hack.generate.fields import fields
-from tests.unit.api.field_paths import FIELD_PATHS
 
+from hack.generate.fields import fields
 from puna.api.crd import KINDS, custom_resource_definitions, to_yaml
 from puna.api.schema import resource_schema
+from tests.unit.api.field_paths import FIELD_PATHS
 
 Node = dict[str, Any]
 

@@ -1,0 +1,234 @@
+"""What the API server refuses, and the words that it refuses it with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from puna_cli.errors import CommandError
+from tests.cluster import ControlPlane
+
+pytestmark = pytest.mark.api
+
+Node = dict[str, Any]
+SHA = "0" * 64
+
+
+def endpoint(name: str = "chat", **spec: Any) -> Node:
+    """Return a valid endpoint; a member that is None is left out."""
+    whole = {"model": {"uri": "file:///models/a.gguf"}, "accelerator": "cpu"} | spec
+    return {
+        "apiVersion": "puna.dev/v1alpha1",
+        "kind": "LLMEndpoint",
+        "metadata": {"name": name},
+        "spec": {key: value for key, value in whole.items() if value is not None},
+    }
+
+
+def with_pools(*pools: Node, **spec: Any) -> Node:
+    return endpoint(**({"accelerator": None, "pools": list(pools)} | spec))
+
+
+def with_model(**model: Any) -> Node:
+    return endpoint(model=model)
+
+
+def preset(name: str = "precise", **spec: Any) -> Node:
+    return {
+        "apiVersion": "puna.dev/v1alpha1",
+        "kind": "Preset",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+POOL = {"name": "main", "accelerator": "cpu"}
+HTTPS = "https://example.org/a.gguf"
+
+REFUSED = [
+    # Which hardware.
+    (
+        "no-hardware",
+        endpoint(accelerator=None),
+        "spec.accelerator",
+        "set accelerator (one pool) or pools",
+    ),
+    ("empty-pools", with_pools(), "spec.accelerator", "set accelerator (one pool) or pools"),
+    ("both", with_pools(POOL, accelerator="cpu"), "spec.pools", "excludes accelerator"),
+    (
+        "pools-and-resources",
+        with_pools(POOL, resources={"requests": {"cpu": "1"}}),
+        "spec.pools",
+        "excludes accelerator, acceleratorCount, resources and nodeSelector",
+    ),
+    ("pools-and-replicas", with_pools(POOL, replicas=2), "spec.replicas", "edit spec.pools[*]"),
+    ("same-pool-twice", with_pools(POOL, POOL), "spec.pools[1]", "Duplicate value"),
+    (
+        "too-many-pools",
+        with_pools(*({"name": f"p{index}", "accelerator": "cpu"} for index in range(9))),
+        "spec.pools",
+        "must have at most 8 items",
+    ),
+    (
+        "pool-name",
+        with_pools(POOL | {"name": "Main"}),
+        "spec.pools[0].name",
+        "should match",
+    ),
+    (
+        "pool-name-too-long",
+        with_pools(POOL | {"name": "a-thirteen-ch"}),
+        "spec.pools[0].name",
+        "may not be more than 12",
+    ),
+    (
+        "pool-without-accelerator",
+        with_pools({"name": "main"}),
+        "spec.pools[0].accelerator",
+        "Required value",
+    ),
+    (
+        "cpu-count",
+        endpoint(acceleratorCount=2),
+        "spec.acceleratorCount",
+        "a cpu pool has none",
+    ),
+    (
+        "cpu-count-in-a-pool",
+        with_pools(POOL | {"acceleratorCount": 2}),
+        "spec.pools[0].acceleratorCount",
+        "a cpu pool has none",
+    ),
+    ("unknown-accelerator", endpoint(accelerator="tpu"), "spec.accelerator", "Unsupported value"),
+    ("replicas-negative", endpoint(replicas=-1), "spec.replicas", "greater than or equal to 0"),
+    ("replicas-many", endpoint(replicas=1001), "spec.replicas", "less than or equal to 1000"),
+    ("replicas-text", endpoint(replicas="two"), "spec.replicas", "must be of type integer"),
+    (
+        "quantity",
+        endpoint(resources={"requests": {"memory": "lots"}}),
+        "spec.resources.requests.memory",
+        "should match",
+    ),
+    (
+        "label-value",
+        endpoint(nodeSelector={"zone": "not a label"}),
+        "spec.nodeSelector.zone",
+        "should match",
+    ),
+    # Which model.
+    ("no-model", endpoint(model=None), "spec.model", "Required value"),
+    ("no-uri", with_model(sha256=SHA), "spec.model.uri", "Required value"),
+    ("https-without-sha", with_model(uri=HTTPS), "spec.model.sha256", "required for http"),
+    ("hub-without-sha", with_model(uri="hf://a/b/c.gguf"), "spec.model.sha256", "required for"),
+    ("scheme", with_model(uri="ftp://a/b.gguf", sha256=SHA), "spec.model.uri", "should match"),
+    ("space", with_model(uri="file:///a b.gguf"), "spec.model.uri", "should match"),
+    ("parent", with_model(uri="file:///a/../b.gguf"), "spec.model.uri", "must not contain '..'"),
+    ("claim", with_model(uri="pvc://Claim/a.gguf"), "spec.model.uri", "expected pvc://<claim>/"),
+    ("claim-without-path", with_model(uri="pvc://claim"), "spec.model.uri", "expected pvc://"),
+    ("sha", with_model(uri=HTTPS, sha256="abc"), "spec.model.sha256", "should match"),
+    (
+        "cache-of-a-file",
+        with_model(uri="file:///a.gguf", cache={"persistentVolumeClaim": {"claimName": "models"}}),
+        "spec.model.cache",
+        "served from where it lies",
+    ),
+    # Which presets.
+    (
+        "too-many-presets",
+        endpoint(presets=[f"p{index}" for index in range(17)]),
+        "spec.presets",
+        "must have at most 16 items",
+    ),
+    ("same-preset-twice", endpoint(presets=["a", "a"]), "spec.presets[1]", "Duplicate value"),
+    ("strategy", endpoint(rollout={"strategy": "Now"}), "spec.rollout.strategy", "Unsupported"),
+    # Names.
+    (
+        "name-too-long",
+        endpoint(name="a" * 41),
+        "metadata.name: Invalid",
+        "children are named after",
+    ),
+    (
+        "name-with-a-dot",
+        endpoint(name="chat.small"),
+        "metadata.name: Invalid",
+        "children are named",
+    ),
+    (
+        "name-with-a-digit",
+        endpoint(name="1chat"),
+        "metadata.name: Invalid",
+        "children are named after",
+    ),
+    (
+        "name-of-the-router",
+        endpoint(name="puna-router"),
+        "metadata.name: Invalid",
+        "is the namespace's router",
+    ),
+    ("preset-name", preset(name="a.b"), "metadata.name: Invalid", "a Preset is asked for as"),
+    # Presets.
+    (
+        "quantized-values",
+        preset(server={"flashAttention": "off", "cacheTypeV": "q8_0"}),
+        "spec.server.cacheTypeV",
+        "needs flashAttention auto or on",
+    ),
+    (
+        "temperature",
+        preset(sampling={"temperature": 11}),
+        "spec.sampling.temperature",
+        "less than or equal to 10",
+    ),
+    ("top-p", preset(sampling={"topP": 1.01}), "spec.sampling.topP", "less than or equal to 1"),
+    ("slots", preset(server={"slots": 0}), "spec.server.slots", "greater than or equal to 1"),
+    (
+        "precedence",
+        preset(precedence="Always"),
+        "spec.precedence",
+        'supported values: "Default", "Forced"',
+    ),
+    ("too-many-stops", preset(sampling={"stop": ["x"] * 17}), "spec.sampling.stop", "at most 16"),
+    (
+        "rope-without-factor",
+        preset(server={"ropeScaling": {"type": "yarn"}}),
+        "spec.server.ropeScaling.factor",
+        "Required value",
+    ),
+    ("typo", preset(sampling={"temprature": 1}), "spec.sampling.temprature", "unknown field"),
+]
+
+
+@pytest.mark.parametrize(
+    ("resource", "field", "message"),
+    [pytest.param(*row[1:], id=row[0]) for row in REFUSED],
+)
+def test_a_bad_resource_is_refused(
+    crds: ControlPlane, resource: Node, field: str, message: str
+) -> None:
+    with pytest.raises(CommandError) as refusal:
+        crds.kubectl(
+            "create", "--dry-run=server", "--validate=strict", "-f", "-", text=json.dumps(resource)
+        )
+    assert message in str(refusal.value)
+    assert field in str(refusal.value)
+
+
+def test_scaling_an_endpoint_with_pools_names_the_field_to_edit(
+    crds: ControlPlane, namespace: str
+) -> None:
+    crds.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(with_pools(POOL)))
+    with pytest.raises(CommandError, match=r"edit spec\.pools\[\*\]\.replicas instead"):
+        crds.kubectl("scale", "-n", namespace, "llmendpoint/chat", "--replicas=3")
+
+
+def test_an_endpoint_with_one_pool_is_scaled(crds: ControlPlane, namespace: str) -> None:
+    crds.kubectl("create", "-n", namespace, "-f", "-", text=json.dumps(endpoint()))
+    for replicas in (3, 0):
+        crds.kubectl("scale", "-n", namespace, "llme/chat", f"--replicas={replicas}")
+        answer = crds.kubectl(
+            "get", "-n", namespace, "llme/chat", "-o", "jsonpath={.spec.replicas}"
+        )
+        assert answer == str(replicas)
