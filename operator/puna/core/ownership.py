@@ -1,7 +1,8 @@
 """Ownership: what is ours of a live object, and whether it is as we want it.
 
-Server-side apply records in `managedFields` which leaves each manager set. So "is there anything to apply?" needs no
-memory: compare the wanted leaves with the live ones, and the leaves we own with those we want.
+Server-side apply records in `managedFields` which leaves each manager set. So "is there anything to
+apply?" needs no memory: compare the wanted leaves with the live ones, and those we own with those
+we want.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from puna.core.plan import Manifest
 from puna.core.quantities import amount
 
 FieldSet: TypeAlias = dict[str, Any]
-"""One level of `fieldsV1`: `f:<member>`, `k:<merge key>` or `v:<set item>` to the next; empty: a leaf."""
+"""One level of `fieldsV1`: `f:<member>`, `k:<merge key>`, `v:<set item>`; empty: a leaf."""
 
 _IDENTITY: Final = frozenset({"apiVersion", "kind"})
 _METADATA_IDENTITY: Final = frozenset({"name", "namespace"})
@@ -66,7 +67,7 @@ def is_ours(entry: Manifest) -> bool:
 def differs(desired: Manifest, live: Manifest) -> bool:
     """Return whether an apply would change the live object or what we own of it.
 
-    True iff a wanted leaf has another value or another owner, or we own a leaf that is no longer wanted.
+    True iff a wanted leaf has another value or is not ours, or we own a leaf that is not wanted.
     """
     fields = field_set(live, desired["apiVersion"])
     if fields is None:
