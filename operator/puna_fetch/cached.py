@@ -73,13 +73,10 @@ def fetch_into_cache(
 
 def _complete(download: Download, destination: Path) -> None:
     partial, sha256 = download.partial, download.sha256
-    # A resumed file may hold bytes that a crash of the node lost: such a one gets a second chance,
-    # from its first byte.
-    is_doubtful = partial.size() > 0
-    download.run()
+    came_in_one_piece = download.run()
     digest = _digest(partial.path, download.reporter)
-    if digest.sha256 != sha256 and is_doubtful:
-        download.log(f"{download.uri}: the resumed file has another digest; downloading it anew")
+    if digest.sha256 != sha256 and not came_in_one_piece:
+        download.log(f"{download.uri}: the pieces make another digest; downloading it anew")
         partial.discard()
         download.run()
         digest = _digest(partial.path, download.reporter)

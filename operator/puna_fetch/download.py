@@ -45,8 +45,12 @@ class Download:
     reporter: Reporter
     log: Callable[[str], None]
 
-    def run(self) -> None:
+    def run(self) -> bool:
         """Complete the partial file, asking again as long as that is worth it.
+
+        Returns:
+            Whether one reply of known length brought all of it. What was put together from several
+            may mix two files, or hold bytes that a crash of the node lost.
 
         Raises:
             FetchFailed: the source or the cache fails for good.
@@ -55,7 +59,7 @@ class Download:
         failures = Failures()
         while True:
             try:
-                self._attempt()
+                return self._attempt()
             except Interrupted as interruption:
                 now, completed = time.monotonic(), self.partial.size()
                 failures = failures.after(now=now, completed=completed, worthwhile=_WORTHWHILE)
@@ -72,14 +76,12 @@ class Download:
                 time.sleep(wait)
             except OSError as error:
                 raise self._cache_failure(error) from error
-            else:
-                return
 
-    def _attempt(self) -> None:
+    def _attempt(self) -> bool:
         note = self.partial.note()
         ask = plan_request(self.partial.size(), note)
         if isinstance(ask, Complete):
-            return
+            return False
         total = note.total if note else None
         self.reporter.report(FetchStage.DOWNLOADING, ask.offset, total)
         with self.client.get(self.url, ask.headers()) as reply:
@@ -99,10 +101,10 @@ class Download:
                 self.partial.discard()
                 raise Interrupted(verdict.message)
             completed = self._receive(reply, verdict)
-        if verdict.note.total is not None and completed < verdict.note.total:
-            raise Interrupted(
-                f"{self.url}: broke off after {completed} of {verdict.note.total} bytes"
-            )
+        total = verdict.note.total
+        if total is not None and completed < total:
+            raise Interrupted(f"{self.url}: broke off after {completed} of {total} bytes")
+        return verdict.offset == 0 and total is not None
 
     def _receive(self, reply: Reply, verdict: Receive) -> int:
         if verdict.offset == 0:

@@ -8,8 +8,6 @@ from typing import BinaryIO
 from puna_fetch.atomic import write_text
 from puna_fetch.note import Note
 
-_BUFFER = 1024 * 1024
-
 
 class Partial:
     """The partial file beside a destination. Only the holder of the lock may touch it."""
@@ -39,7 +37,7 @@ class Partial:
 
     def append(self) -> BinaryIO:
         """A stream that adds bytes at the end."""
-        return self.path.open("ab", buffering=_BUFFER)
+        return self.path.open("ab")
 
     def reject(self, note: Note) -> None:
         """Drop the bytes, and keep the note of what they turned out to be."""

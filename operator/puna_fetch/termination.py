@@ -8,19 +8,25 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from puna_fetch.failure import FetchFailed
+from puna_fetch.reasons import FetchReason
 
 LOG_VARIABLE = "PUNA_TERMINATION_LOG"
 """Environment variable that names the termination log where it is not at its usual place."""
 _USUAL_LOG = "/dev/termination-log"
-_LONGEST_MESSAGE = 1500  # characters; Kubernetes keeps 4096 bytes of the log
+_LONGEST_DOCUMENT = 1800  # bytes; of a container's output, Kubernetes falls back to 2048
 
 
 def failure_document(failure: FetchFailed) -> str:
-    """The `Failure` document on one line."""
+    """The `Failure` document on one line, its message cut where it would not fit."""
     message = failure.message
-    if len(message) > _LONGEST_MESSAGE:
-        message = message[:_LONGEST_MESSAGE] + "..."
-    return json.dumps({"reason": failure.reason, "message": message}, ensure_ascii=True)
+    while len(document := _document(failure.reason, message).encode()) > _LONGEST_DOCUMENT:
+        message = message[: len(message) * 3 // 4] + "..."
+    return document.decode()
+
+
+def _document(reason: FetchReason, message: str) -> str:
+    # Escaped to ASCII: a log in another encoding leaves it as it is.
+    return json.dumps({"reason": reason, "message": message})
 
 
 def termination_log(environment: Mapping[str, str]) -> Path | None:

@@ -1,0 +1,55 @@
+"""Fetches of the same file on one node or one shared volume."""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+
+from puna_fetch.config import FetchReason, FetchStage
+from tests.fetch.program import Program
+from tests.fetch.source_server import SourceServer, serve
+
+
+def test_of_several_fetches_one_downloads_and_the_others_wait(
+    program: Program, source: SourceServer
+) -> None:
+    source.always = serve(pace=0.25)
+    running = [program.start(source.url()) for _ in range(4)]
+    outcomes = [one.finish() for one in running]
+    assert [outcome.code for outcome in outcomes] == [0] * 4
+    assert program.is_in_place
+    assert len(source.asked) == 1
+    waited = [outcome for outcome in outcomes if FetchStage.WAITING in outcome.stages]
+    assert len(waited) == 3
+    assert {outcome.progress[-1].completed_bytes for outcome in outcomes} == {len(source.content)}
+
+
+def test_the_lock_of_a_dead_holder_vanishes(program: Program, source: SourceServer) -> None:
+    reached, released = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        reached.set()
+        released.wait(30)
+
+    source.behaviours.append(serve(cut_after=100_000, then=hold))
+    holder = program.start(source.url())
+    assert reached.wait(30)
+    while not program.partial.exists() or program.partial.stat().st_size < 50_000:
+        time.sleep(0.01)
+    heir = program.start(source.url())
+    holder.kill()
+    released.set()
+    assert heir.finish().code == 0
+    assert program.is_in_place
+    assert source.asked[-1].offset > 0
+
+
+def test_a_holder_that_stands_still_is_named(program: Program, source: SourceServer) -> None:
+    program.destination.parent.mkdir(parents=True)
+    with program.destination.with_name("model.gguf.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        outcome = program.run(source.url(), "--lock-timeout=1")
+    assert outcome.reason == FetchReason.CACHE_UNUSABLE
+    assert "stands still" in outcome.failure.message
+    assert outcome.seconds < 10
