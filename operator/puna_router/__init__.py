@@ -1,1 +1,4 @@
-"""The router of one namespace: renders Envoy's resources from documents and live Pods; never in the byte path."""
+"""The router of one namespace: renders Envoy's resources from documents and live Pods.
+
+Never in the byte path.
+"""

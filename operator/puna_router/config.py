@@ -1,7 +1,7 @@
 """The documents that a router is given, and the one it answers with.
 
-The operator renders `EndpointConfig` into a ConfigMap per endpoint; a single host writes a `RouterFile` by hand.
-Pure: pydantic only. Importable by every other package.
+The operator renders `EndpointConfig` into a ConfigMap per endpoint; a single host writes a
+`RouterFile` by hand. Pure: pydantic only. Importable by every other package.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ CONTROL_PORT: Final = 9090
 """Listener of the control process: /ready, /metrics, /state."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+PresetName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Hash8 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
 
@@ -77,7 +78,10 @@ class RevisionConfig(Document):
     process: Hash8
     """Pods with this process hash serve it; two revisions may share them."""
     weight: int = Field(ge=0, le=100)
-    """Percent of the endpoint's requests; 0 gets none. A revision without usable Pods counts as 0."""
+    """Percent of the endpoint's requests; 0 gets none.
+
+    A revision without usable Pods counts as 0.
+    """
     preset: PresetConfig = PresetConfig()
     """Request defaults of the revision itself."""
 
@@ -93,8 +97,11 @@ class EndpointConfig(Document):
     """Creation of the endpoint, in seconds since the epoch, for `/v1/models`."""
     revisions: tuple[RevisionConfig, ...] = Field(max_length=8)
     """Revisions with their weights; empty while nothing can be served yet."""
-    presets: dict[str, PresetConfig] = {}
-    """Presets selectable per request: `model: <endpoint>:<preset>` or header `x-puna-preset`. They replace the revision's own."""
+    presets: dict[PresetName, PresetConfig] = {}
+    """Presets selectable per request: `model: <endpoint>:<preset>` or header `x-puna-preset`.
+
+    They replace the revision's own.
+    """
     health_check: HealthCheckConfig = HealthCheckConfig()
     retries: int = Field(default=1, ge=0, le=5)
     """Further attempts on other backends, only before the first byte of an answer."""
@@ -167,5 +174,5 @@ class RouterState(Document):
 
 
 def config_digest(document: str) -> str:
-    """SHA-256 (hex) of a document's bytes as stored: how operator and router name one version of it."""
+    """SHA-256 (hex) of a document's bytes as stored: how both sides name one version of it."""
     return sha256(document.encode()).hexdigest()

@@ -1,0 +1,60 @@
+"""Envoy's bootstrap document: where it listens for its admin and where its files are."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from puna_router.control.snapshot import file_source
+from puna_router.control.world import Resource, Site
+
+ADMIN_MODE: Final = 0o600
+"""Only the user that runs Envoy and its control process may talk to the admin socket."""
+CONNECTION_LIMIT: Final = 50_000
+
+_NAMES: Final[tuple[str, ...]] = (
+    r"puna\..*",
+    r"server\..*",
+    r"listener_manager\..*",
+    r"cluster_manager\..*",
+    r"http\.ingress\.(downstream_(rq|cx)_.*|rds\..*)",
+    r"cluster\.[^.]+\.(version_text|update_(success|rejected|failure))",
+    r"cluster\.[^.]+\.(membership_(healthy|total)|upstream_cx_connect_fail)",
+    r"cluster\.[^.]+\.upstream_rq_(active|retry|retry_success|total)",
+    r"cluster\.[^.]+\.(outlier_detection\.ejections_active|health_check\.(attempt|failure|healthy))",
+)
+
+
+def bootstrap(site: Site, admin_socket: str) -> Resource:
+    """The whole bootstrap document; everything that changes comes from xDS files."""
+    return {
+        **process(admin_socket),
+        "dynamic_resources": {
+            "lds_config": file_source(site, "lds", "lds"),
+            "cds_config": file_source(site, "cds", "cds"),
+        },
+    }
+
+
+def process(admin_socket: str) -> Resource:
+    """What an Envoy process is, apart from what it serves."""
+    limit = {
+        "@type": "type.googleapis.com/envoy.extensions.resource_monitors."
+        "downstream_connections.v3.DownstreamConnectionsConfig",
+        "max_active_downstream_connections": CONNECTION_LIMIT,
+    }
+    names = [{"safe_regex": {"regex": name}} for name in _NAMES]
+    return {
+        "node": {"id": "puna-router", "cluster": "puna-router"},
+        "admin": {"address": {"pipe": {"path": admin_socket, "mode": ADMIN_MODE}}},
+        # Histograms are as old as the last flush; flushing on demand would show the one before.
+        "stats_flush_interval": "5s",
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": names}}},
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": limit,
+                }
+            ]
+        },
+    }

@@ -1,0 +1,263 @@
+"""The control loop: from what a source says to what Envoy runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from puna_router.config import (
+    BackendState,
+    EndpointConfig,
+    EndpointPhase,
+    EndpointState,
+    RouterState,
+)
+from puna_router.control.admin import Admin, AdminError, healthy_hosts, host_states
+from puna_router.control.applied import recall, remember
+from puna_router.control.choice import Choice, Verdict, choose, culprits
+from puna_router.control.documents import Document
+from puna_router.control.key_file import KeyFile
+from puna_router.control.publish import Publisher
+from puna_router.control.snapshot import render
+from puna_router.control.source import Source
+from puna_router.control.validate import ValidationFailedError, Validator
+from puna_router.control.world import HealthyHosts, Served, Site, World, cluster_name
+from puna_router.metrics import RouterMetrics
+
+PACE: Final = 0.05
+"""Shortest time between two publications, in seconds: the first change goes out at once."""
+ACKNOWLEDGE_PACE: Final = 0.25
+"""Time between two looks at an Envoy that does not answer yet, in seconds."""
+VALIDATION_PACE: Final = 5.0
+"""Time until Envoy is asked again after it could not be asked, in seconds."""
+HEALTH_PACE: Final = 1.0
+HEALTH_PACES_AFTER_PUBLICATION: Final = (0.01, 0.03, 0.1, 0.3)
+
+logger = logging.getLogger(__name__)
+
+
+class Controller:
+    """Keeps one Envoy at what its source says."""
+
+    def __init__(
+        self,
+        site: Site,
+        *,
+        publisher: Publisher,
+        admin: Admin,
+        validator: Validator,
+        metrics: RouterMetrics,
+    ) -> None:
+        self._site = site
+        self._publisher = publisher
+        self._admin = admin
+        self._validator = validator
+        self._metrics = metrics
+        self._changed = asyncio.Event()
+        self._published = asyncio.Event()
+        self._validation: asyncio.Task[None] | None = None
+        self._healthy: HealthyHosts = frozenset()
+        self._world: World | None = None
+        self._choice = Choice({}, {}, pending=True)
+        self._running = recall(publisher.layout.applied)
+        self._complete = False
+        self.ready = False
+        """Envoy has taken a first complete configuration."""
+
+    def wake(self) -> None:
+        """Say that something has changed."""
+        self._changed.set()
+
+    async def run(self, source: Source, key_file: KeyFile | None) -> None:
+        """Publish whatever the source says, until cancelled."""
+        await source.listed()
+        await self._validate(source.documents())
+        self.wake()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_health())
+            while True:
+                await self._next_change()
+                began = time.monotonic()
+                await self._settle(source, key_file, group)
+                await asyncio.sleep(max(0.0, PACE - (time.monotonic() - began)))
+
+    async def state(self) -> RouterState:
+        """What runs, what is refused, and how Envoy finds each backend."""
+        try:
+            states = host_states(await self._admin.clusters())
+        except AdminError:
+            states = {}
+        world = self._world or World()
+        served = {found.config.name: found for found in world.endpoints}
+        names = sorted({*self._choice.refused, *self._running})
+        return RouterState(
+            endpoints={name: self._endpoint_state(name, served.get(name), states) for name in names}
+        )
+
+    async def _next_change(self) -> None:
+        """Wait for a change; while Envoy lags behind, only for a moment."""
+        try:
+            async with asyncio.timeout(None if self._complete else ACKNOWLEDGE_PACE):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+    async def _settle(
+        self, source: Source, key_file: KeyFile | None, group: asyncio.TaskGroup
+    ) -> None:
+        newest = source.documents()
+        self._choice = choose(newest, self._judge, self._running)
+        if self._choice.pending and (self._validation is None or self._validation.done()):
+            self._validation = group.create_task(self._validate(newest))
+        if key_file is not None and key_file.key is None:
+            return
+        world = self._render_world(source, key_file.key if key_file else None)
+        if world == self._world and self._complete:
+            self._accept(self._choice.documents)
+            return
+        await self._publish(world)
+
+    def _accept(self, documents: dict[str, Document]) -> None:
+        """Note what Envoy runs; a document may be worded anew and mean the same."""
+        if documents != self._running:
+            self._running = documents
+            remember(self._publisher.layout.applied, documents)
+
+    def _render_world(self, source: Source, api_key: str | None) -> World:
+        configs = [
+            document.config
+            for document in self._choice.documents.values()
+            if document.config is not None
+        ]
+        found = source.backends({config.name: config.port for config in configs})
+        return World(
+            endpoints=tuple(Served(config, found.get(config.name, ())) for config in configs),
+            api_key=api_key,
+            healthy=self._healthy,
+        )
+
+    async def _publish(self, world: World) -> None:
+        choice = self._choice
+        with self._metrics.publication():
+            if world == self._world:
+                answer = await self._publisher.acknowledged()
+            else:
+                answer = await self._publisher.publish(render(world, self._site))
+        self._world = world
+        self._complete = answer.complete
+        self._published.set()
+        if answer.rejected:
+            self._take_back(answer.rejected, choice)
+        elif answer.complete:
+            self._accept(choice.documents)
+            self.ready = True
+        self._metrics.observe(
+            endpoints=len(world.endpoints),
+            rejected=len(choice.refused),
+            files=self._publisher.writes,
+            validations=self._validator.runs,
+        )
+
+    def _take_back(self, details: tuple[str, ...], choice: Choice) -> None:
+        """Return to the documents that ran before."""
+        message = "; ".join(details)
+        logger.error(f"Envoy refused what was published: {message}")
+        self._metrics.refused_publication()
+        for document in culprits(details, self._running, choice).values():
+            if document.config is not None:
+                self._validator.refuse(document.config, message)
+        self.wake()
+
+    def _judge(self, config: EndpointConfig) -> Verdict:
+        if not self._validator.knows(config):
+            return Verdict(pending=True)
+        return Verdict(problem=self._validator.verdict(config))
+
+    async def _validate(self, documents: Mapping[str, Document]) -> None:
+        """Get a verdict on each document, beside publications: backends come and go meanwhile."""
+        configs = [document.config for document in documents.values() if document.config]
+        while True:
+            try:
+                await self._validator.validate(configs)
+            except ValidationFailedError as error:
+                logger.error(f"validation: {error}; again in {VALIDATION_PACE} s")  # noqa: TRY400
+                await asyncio.sleep(VALIDATION_PACE)
+            else:
+                break
+        running = [document.config for document in self._running.values() if document.config]
+        self._validator.forget_all_but([*configs, *running])
+        self.wake()
+
+    async def _watch_health(self) -> None:
+        """Follow the health of revisions that share an endpoint: one without any counts as 0."""
+        while True:
+            for pause in HEALTH_PACES_AFTER_PUBLICATION:
+                await asyncio.sleep(pause)
+                await self._look_at_health()
+            while not self._published.is_set():
+                try:
+                    async with asyncio.timeout(HEALTH_PACE if self._contested() else None):
+                        await self._published.wait()
+                except TimeoutError:
+                    await self._look_at_health()
+            self._published.clear()
+
+    async def _look_at_health(self) -> None:
+        contested = self._contested()
+        if not contested:
+            found: HealthyHosts = frozenset()
+        else:
+            try:
+                states = host_states(await self._admin.clusters())
+            except AdminError:
+                return
+            found = frozenset(host for host in healthy_hosts(states) if host[0] in contested)
+        if found != self._healthy:
+            self._healthy = found
+            self.wake()
+
+    def _contested(self) -> frozenset[str]:
+        """Clusters of endpoints whose requests are split."""
+        world = self._world or World()
+        return frozenset(
+            cluster_name(served.config.name, revision.name)
+            for served in world.endpoints
+            if sum(revision.weight > 0 for revision in served.config.revisions) > 1
+            for revision in served.config.revisions
+        )
+
+    def _endpoint_state(
+        self, name: str, served: Served | None, states: Mapping[tuple[str, str, int], bool]
+    ) -> EndpointState:
+        running = self._running.get(name)
+        refused = self._choice.refused.get(name)
+        return EndpointState(
+            digest=running.digest if running else None,
+            phase=EndpointPhase.REJECTED if refused else EndpointPhase.APPLIED,
+            message=refused,
+            backends=_backend_states(served, states) if served else (),
+        )
+
+
+def _backend_states(
+    served: Served, states: Mapping[tuple[str, str, int], bool]
+) -> tuple[BackendState, ...]:
+    clusters = [
+        cluster_name(served.config.name, revision.name) for revision in served.config.revisions
+    ]
+    return tuple(
+        BackendState(
+            address=backend.address,
+            port=backend.port,
+            process=backend.process,
+            pod=backend.pod,
+            healthy=any(
+                states.get((cluster, backend.address, backend.port), False) for cluster in clusters
+            ),
+        )
+        for backend in served.backends
+    )

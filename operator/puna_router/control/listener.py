@@ -1,0 +1,153 @@
+"""The listener for clients: one chain of filters for every endpoint, unchanged by any document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from importlib import resources
+from typing import Final
+
+from puna_router.control.access_log import TOKENS, access_loggers
+from puna_router.control.errors import METADATA, local_reply_config
+from puna_router.control.world import Resource, Site
+
+LISTENER: Final = "ingress"
+ROUTES: Final = "main"
+SELECT_FILTER: Final = "puna.select"
+SPLICE_FILTER: Final = "puna.splice"
+TARGET_HEADER: Final = "x-puna-target"
+NO_TARGET: Final = "-"
+BODY_LIMIT: Final = 32 * 1024 * 1024
+"""Largest request body, in bytes: Lua holds it whole."""
+EVENT_LIMIT: Final = 64 * 1024
+"""Largest SSE event that is read for token counts, in bytes."""
+
+_TYPES: Final = "type.googleapis.com/envoy.extensions"
+_FILTERS: Final = f"{_TYPES}.filters"
+
+
+def listener(site: Site, routes: Resource) -> Resource:
+    """The listener; `routes` holds `rds` or `route_config` of the connection manager."""
+    manager = {
+        "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": LISTENER,
+        "use_remote_address": True,
+        "skip_xff_append": True,
+        # Bytes and headers pass as they are, but for what would let a client steer Envoy.
+        "server_header_transformation": "PASS_THROUGH",
+        "normalize_path": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        "early_header_mutation_extensions": [_header_guard()],
+        # The client's request id is kept as it is written, and told back.
+        "generate_request_id": True,
+        "preserve_external_request_id": True,
+        "always_set_request_id_in_response": True,
+        "request_id_extension": {
+            "typed_config": {
+                "@type": f"{_TYPES}.request_id.uuid.v3.UuidRequestIdConfig",
+                "pack_trace_reason": False,
+            }
+        },
+        "request_headers_timeout": "10s",
+        # Every routed request has the idle timeout of its endpoint; this one is for the rest.
+        "stream_idle_timeout": "300s",
+        "local_reply_config": local_reply_config(),
+        "access_log": access_loggers(),
+        "http_filters": [
+            _lua(SELECT_FILTER, ("json", "surface", "select")),
+            _lua(SPLICE_FILTER, ("json", "surface", "splice")),
+            _token_counts_of_documents(),
+            _token_counts_of_streams(),
+            {
+                "name": "envoy.filters.http.router",
+                "typed_config": {
+                    "@type": f"{_FILTERS}.http.router.v3.Router",
+                    "suppress_envoy_headers": True,
+                },
+            },
+        ],
+        **routes,
+    }
+    chain = {
+        "filters": [
+            {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+        ]
+    }
+    address = {"socket_address": {"address": site.listen, "port_value": site.port}}
+    return {
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": LISTENER,
+        "address": address,
+        "per_connection_buffer_limit_bytes": BODY_LIMIT,
+        "filter_chains": [chain],
+    }
+
+
+def _header_guard() -> Resource:
+    """Drop what Envoy would obey, and start every request on the router's own virtual host."""
+    target = {"header": {"key": TARGET_HEADER, "value": NO_TARGET}}
+    mutations: list[Resource] = [
+        {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+        {"append": {**target, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
+    ]
+    return {
+        "name": "envoy.http.early_header_mutation.header_mutation",
+        "typed_config": {
+            "@type": f"{_TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
+            "mutations": mutations,
+        },
+    }
+
+
+@cache
+def _source(modules: tuple[str, ...]) -> str:
+    """One Lua chunk of several modules; Envoy's Lua has no search path to load them by."""
+    folder = resources.files("puna_router") / "lua"
+    return "\n".join((folder / f"{module}.lua").read_text("utf-8") for module in modules)
+
+
+def _lua(name: str, modules: Iterable[str]) -> Resource:
+    return {
+        "name": name,
+        "typed_config": {
+            "@type": f"{_FILTERS}.http.lua.v3.Lua",
+            "default_source_code": {"inline_string": _source(tuple(modules))},
+        },
+    }
+
+
+def _token_rules() -> list[Resource]:
+    return [
+        {
+            "selectors": [{"key": "timings"}, {"key": field}],
+            "on_present": {"metadata_namespace": METADATA, "key": counter, "type": "NUMBER"},
+        }
+        for counter, field in TOKENS.items()
+    ]
+
+
+def _token_counts_of_documents() -> Resource:
+    return {
+        "name": "envoy.filters.http.json_to_metadata",
+        "typed_config": {
+            "@type": f"{_FILTERS}.http.json_to_metadata.v3.JsonToMetadata",
+            "response_rules": {"rules": _token_rules()},
+        },
+    }
+
+
+def _token_counts_of_streams() -> Resource:
+    parser = {
+        "@type": f"{_TYPES}.content_parsers.json.v3.JsonContentParser",
+        "rules": [{"rule": rule} for rule in _token_rules()],
+    }
+    return {
+        "name": "envoy.filters.http.sse_to_metadata",
+        "typed_config": {
+            "@type": f"{_FILTERS}.http.sse_to_metadata.v3.SseToMetadata",
+            "response_rules": {
+                "max_event_size": EVENT_LIMIT,
+                "content_parser": {"name": "envoy.content_parsers.json", "typed_config": parser},
+            },
+        },
+    }

@@ -1,0 +1,32 @@
+"""Preparation of the shared folder: Envoy can start before its control process knows anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from puna_router.control.bootstrap import bootstrap
+from puna_router.control.files import Layout, admin_socket, write
+from puna_router.control.listener import ROUTES
+from puna_router.control.snapshot import discovery_response, render
+from puna_router.control.world import Site, World
+
+
+def prepare(site: Site) -> None:
+    """Write the bootstrap document, and the resources of a router without endpoints.
+
+    Resources that are there already stay: a container that starts again finds its Envoy serving.
+    """
+    layout = Layout(Path(site.directory))
+    layout.create()
+    document = bootstrap(site, str(admin_socket(layout.directory)))
+    write(layout.bootstrap, json.dumps(document, indent=1, sort_keys=True) + "\n")
+    empty = render(World(), site)
+    first = {
+        layout.resource("cds", "cds"): list(empty.clusters.values()),
+        layout.resource("rds", ROUTES): [empty.routes],
+        layout.resource("lds", "lds"): [empty.listener],
+    }
+    for path, resources in first.items():
+        if not path.exists():
+            write(path, discovery_response(resources)[0])

@@ -1,0 +1,191 @@
+"""Publication of a snapshot: files in an order in which no request finds a gap.
+
+What is new comes before the routes that need it, what goes leaves after the routes that needed it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from puna_router.control.admin import Admin, AdminError
+from puna_router.control.clusters import load_assignment
+from puna_router.control.files import Layout, write
+from puna_router.control.listener import LISTENER, ROUTES
+from puna_router.control.snapshot import Snapshot, discovery_response
+from puna_router.control.world import Resource
+
+STEP_TIMEOUT: Final = 1.0
+"""Longest wait for Envoy between two steps, in seconds; then the next is taken all the same."""
+ACKNOWLEDGE_TIMEOUT: Final = 2.0
+
+_VERSIONS: Final = r"(version_text|update_rejected|warming_clusters)$"
+_RDS: Final = f"http.{LISTENER}.rds.{ROUTES}"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What Envoy made of what was published."""
+
+    complete: bool
+    """It runs every resource in the version on disk."""
+    rejected: tuple[str, ...] = ()
+    """What it found wrong, in its own words."""
+
+
+@dataclass(slots=True)
+class Publisher:
+    """Owner of the xDS files of one router."""
+
+    layout: Layout
+    admin: Admin
+    writes: int = 0
+    """Files written so far."""
+    _expected: dict[str, str] = field(default_factory=dict)
+    """Version by the name of the stat that tells it."""
+    _rejections: dict[str, int] = field(default_factory=dict)
+    """Counters of refused updates when the last publication began."""
+    _clusters: dict[str, Resource] | None = None
+    """Clusters in the CDS file."""
+
+    async def publish(self, snapshot: Snapshot) -> Acknowledgement:
+        """Bring the files to the snapshot; files that hold it already are left alone."""
+        stats = await self._stats()
+        self._rejections = _rejections(stats)
+        present = self._present_hosts()
+        new = set(snapshot.hosts) - present
+        for name in new:
+            self._write_hosts(name, load_assignment(name, ()))
+        if new or self._cds_gains(snapshot.clusters):
+            self._write_clusters({**self._present_clusters(), **snapshot.clusters})
+            await self._until(f"clusters {sorted(new)}", _settled(self._expected["cds"]))
+        emptied = [name for name, hosts in snapshot.hosts.items() if not hosts["endpoints"]]
+        for name, hosts in snapshot.hosts.items():
+            if name not in emptied:
+                self._write_hosts(name, hosts)
+        routes_changed = self._write("rds", ROUTES, [snapshot.routes])
+        self._write("lds", "lds", [snapshot.listener])
+        gone = present - set(snapshot.hosts)
+        if routes_changed and (gone or emptied):
+            version = self._expected["rds"]
+            await self._until("routes", lambda now: now.get(f"{_RDS}.version_text") == version)
+        for name in emptied:
+            self._write_hosts(name, snapshot.hosts[name])
+        self._write_clusters(snapshot.clusters)
+        for name in gone:
+            self.layout.resource("eds", name).unlink()
+        self._expected = {
+            key: version
+            for key, version in self._expected.items()
+            if not key.startswith("eds/") or key[4:] in snapshot.hosts
+        }
+        return await self.acknowledged()
+
+    async def acknowledged(self, timeout: float = ACKNOWLEDGE_TIMEOUT) -> Acknowledgement:
+        """Wait until Envoy runs what is on disk, or has refused it, or the time is over."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while True:
+            stats = await self._stats()
+            complete = bool(stats) and all(
+                stats.get(_stat(key)) == version for key, version in self._expected.items()
+            )
+            if complete:
+                return Acknowledgement(complete=True)
+            refused = _rejections(stats)
+            if any(count > self._rejections.get(name, 0) for name, count in refused.items()):
+                return Acknowledgement(complete=False, rejected=await self._error_details())
+            if not stats or asyncio.get_running_loop().time() > deadline:
+                return Acknowledgement(complete=False)
+            await asyncio.sleep(0.005)
+
+    def _write_hosts(self, name: str, hosts: Resource) -> bool:
+        return self._write("eds", name, [hosts])
+
+    def _write_clusters(self, clusters: Mapping[str, Resource]) -> None:
+        self._clusters = dict(clusters)
+        self._write("cds", "cds", list(clusters.values()))
+
+    def _write(self, kind: str, name: str, resources: list[Resource]) -> bool:
+        text, version = discovery_response(resources)
+        key = kind if kind != "eds" else f"eds/{name}"
+        if self._expected.get(key) == version:
+            return False
+        self._expected[key] = version
+        changed = write(self.layout.resource(kind, name), text)
+        self.writes += changed
+        return changed
+
+    def _present_hosts(self) -> set[str]:
+        return {path.stem for path in (self.layout.directory / "eds").glob("*.json")}
+
+    def _present_clusters(self) -> dict[str, Resource]:
+        if self._clusters is None:
+            self._clusters = read_clusters(self.layout.resource("cds", "cds"))
+        return self._clusters
+
+    def _cds_gains(self, clusters: Mapping[str, Resource]) -> bool:
+        present = self._present_clusters()
+        return any(present.get(name) != cluster for name, cluster in clusters.items())
+
+    async def _until(self, what: str, reached: Callable[[dict[str, str]], bool]) -> None:
+        deadline = asyncio.get_running_loop().time() + STEP_TIMEOUT
+        while stats := await self._stats():
+            if reached(stats):
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                logger.warning(f"Envoy did not take {what} within {STEP_TIMEOUT} s")
+                return
+            await asyncio.sleep(0.003)
+
+    async def _stats(self) -> dict[str, str]:
+        """Versions and counters; empty while Envoy does not answer."""
+        try:
+            return await self.admin.stats(_VERSIONS)
+        except AdminError as error:
+            logger.debug(f"Envoy's admin interface: {error}")
+            return {}
+
+    async def _error_details(self) -> tuple[str, ...]:
+        try:
+            return tuple(await self.admin.error_details()) or ("refused without a reason",)
+        except AdminError as error:
+            return (str(error),)
+
+
+def read_clusters(path: Path) -> dict[str, Resource]:
+    """Clusters in a CDS file, by name."""
+    if not path.exists():
+        return {}
+    resources = json.loads(path.read_text("utf-8"))["resources"]
+    return {resource["name"]: resource for resource in resources}
+
+
+def _stat(key: str) -> str:
+    """Name of the stat that tells the version of a file."""
+    fixed = {
+        "cds": "cluster_manager.cds.version_text",
+        "lds": "listener_manager.lds.version_text",
+        "rds": f"{_RDS}.version_text",
+    }
+    return fixed.get(key) or f"cluster.{key.removeprefix('eds/')}.version_text"
+
+
+def _settled(version: str) -> Callable[[dict[str, str]], bool]:
+    def reached(stats: dict[str, str]) -> bool:
+        return (
+            stats.get("cluster_manager.cds.version_text") == version
+            and stats.get("cluster_manager.warming_clusters") == "0"
+        )
+
+    return reached
+
+
+def _rejections(stats: dict[str, str]) -> dict[str, int]:
+    return {name: int(value) for name, value in stats.items() if name.endswith("update_rejected")}

@@ -1,0 +1,141 @@
+"""The router as it runs: beside an Envoy of its Pod, or with one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from puna_router.control.admin import Admin
+from puna_router.control.cluster_access import Access
+from puna_router.control.controller import Controller
+from puna_router.control.drain import announce, drain, resume, wait_until_gone
+from puna_router.control.envoy_process import EnvoyProcess
+from puna_router.control.files import Layout, admin_socket
+from puna_router.control.key_file import KeyFile
+from puna_router.control.prepare import prepare
+from puna_router.control.publish import Publisher
+from puna_router.control.server import control_server
+from puna_router.control.source import FileSource, NamespaceSource, Source
+from puna_router.control.validate import Validator
+from puna_router.control.world import Site
+from puna_router.metrics import RouterMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one router process runs."""
+
+    control_port: int
+    envoy: str
+    api_key_file: Path | None
+    drain_seconds: float
+    concurrency: int = 2
+
+
+class Router:
+    """The parts of one router, put together."""
+
+    def __init__(self, site: Site, settings: Settings) -> None:
+        layout = Layout(Path(site.directory))
+        self._site = site
+        self._settings = settings
+        self.admin = Admin(admin_socket(layout.directory))
+        self.layout = layout
+        self._metrics = RouterMetrics()
+        self._stop = asyncio.Event()
+        self._controller = Controller(
+            site,
+            publisher=Publisher(layout, self.admin),
+            admin=self.admin,
+            validator=Validator(settings.envoy),
+            metrics=self._metrics,
+        )
+        self.wake: Callable[[], None] = self._controller.wake
+
+    async def run(self, source: Source) -> None:
+        """Follow the source until SIGTERM or SIGINT; the way out is the caller's."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        key_file = self._key_file()
+
+        def obstacle() -> str | None:
+            if self._stop.is_set():
+                return "the router is ending"
+            return key_file.problem if key_file else None
+
+        self._metrics.follow_restarts(lambda: source.restarts)
+        server = control_server(
+            self._site.listen,
+            self._settings.control_port,
+            controller=self._controller,
+            admin=self.admin,
+            metrics=self._metrics,
+            obstacle=obstacle,
+        )
+        async with server, asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(source.run()),
+                group.create_task(self._controller.run(source, key_file)),
+            ]
+            if key_file is not None:
+                tasks.append(group.create_task(key_file.run()))
+            await self._stop.wait()
+            # Hosts still come and go while requests end.
+            await self._end()
+            for task in tasks:
+                task.cancel()
+
+    async def _end(self) -> None:
+        await announce(self.admin)
+        await wait_until_gone(self.admin, self._settings.drain_seconds)
+
+    def _key_file(self) -> KeyFile | None:
+        path = self._settings.api_key_file
+        return KeyFile(path, self.wake) if path is not None else None
+
+
+class OwnEnvoyRouter(Router):
+    """A router that is its Envoy's parent."""
+
+    async def _end(self) -> None:
+        await drain(self.admin, seconds=self._settings.drain_seconds, settle=0.0)
+
+
+async def serve(site: Site, settings: Settings, access: Access, namespace: str) -> None:
+    """Follow a namespace, beside an Envoy that shares the folder."""
+    router = Router(site, settings)
+    prepare(site)
+    await resume(router.admin)
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, force_close=True),
+        headers={"user-agent": "puna-router"},
+    ) as session:
+        await router.run(NamespaceSource(session, access, namespace, router.wake))
+
+
+async def stand_alone(path: Path, settings: Settings, directory: Path | None) -> None:
+    """Follow a router file, with an Envoy of its own."""
+    async with AsyncExitStack() as stack:
+        if directory is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="puna-router-"))
+            directory = Path(folder)
+        site = Site(directory=str(directory), listen="", port=0)
+        source = FileSource(path, lambda: None)
+        site = Site(str(directory), source.file.listen, source.file.port)
+        router = OwnEnvoyRouter(site, settings)
+        prepare(site)
+        envoy = EnvoyProcess(settings.envoy, router.layout.bootstrap, settings.concurrency)
+        child = asyncio.create_task(envoy.run())
+        try:
+            await router.run(FileSource(path, router.wake))
+        finally:
+            child.cancel()
+            await asyncio.gather(child, return_exceptions=True)

@@ -1,0 +1,166 @@
+"""Routes: one virtual host per model name, found by the header that the selecting filter sets.
+
+A virtual host has one route, since which paths exist is the filter's to say; so a look-up costs the
+same for one endpoint and for five hundred.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from puna_router.config import EndpointConfig, PresetConfig, RevisionConfig
+from puna_router.control import catalogue
+from puna_router.control.clusters import NO_BACKENDS
+from puna_router.control.listener import (
+    ROUTES,
+    SELECT_FILTER,
+    SPLICE_FILTER,
+    TARGET_HEADER,
+)
+from puna_router.control.shares import shares
+from puna_router.control.splice import filter_context
+from puna_router.control.world import Resource, Served, World, cluster_name
+
+DIRECT_RESPONSE_LIMIT: Final = 8 * 1024 * 1024
+"""Largest model list, in bytes; Envoy's own limit is 4 KiB."""
+HIDDEN_HEADERS: Final = (
+    TARGET_HEADER,
+    "x-puna-preset",
+    "x-envoy-external-address",
+    "authorization",
+    "x-api-key",
+)
+"""Request headers that no backend sees: the router's own, and the client's credentials."""
+PREVIOUS_HOSTS: Final = {
+    "name": "envoy.retry_host_predicates.previous_hosts",
+    "typed_config": {
+        "@type": "type.googleapis.com/"
+        "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+    },
+}
+
+
+def route_configuration(world: World, namespace: str | None) -> Resource:
+    """All routes of a router."""
+    configs = [served.config for served in world.endpoints]
+    hosts = [host for served in world.endpoints for host in endpoint_hosts(served, world)]
+    configuration: Resource = {
+        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        "name": ROUTES,
+        "vhost_header": TARGET_HEADER,
+        "max_direct_response_body_size_bytes": DIRECT_RESPONSE_LIMIT,
+        "request_headers_to_remove": list(HIDDEN_HEADERS),
+        "virtual_hosts": [*hosts, _own_pages(configs, namespace)],
+    }
+    if world.api_key is not None:
+        configuration["request_headers_to_add"] = [
+            {
+                "header": {"key": "authorization", "value": f"Bearer {world.api_key}"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ]
+    return configuration
+
+
+def endpoint_hosts(served: Served, world: World) -> list[Resource]:
+    """Virtual hosts of one endpoint: its own name, and its name with each preset."""
+    config = served.config
+    chosen = shares(served, world.healthy)
+    return [
+        _host(config, config.name, chosen, None),
+        *(
+            _host(config, f"{config.name}:{name}", chosen, config.presets[name])
+            for name in sorted(config.presets)
+        ),
+    ]
+
+
+def _host(
+    config: EndpointConfig,
+    name: str,
+    chosen: tuple[tuple[RevisionConfig, int], ...],
+    preset: PresetConfig | None,
+) -> Resource:
+    """One model name; `preset` takes the place of each revision's own."""
+    action: Resource = {
+        "timeout": "0s",
+        "idle_timeout": f"{config.idle_timeout_seconds}s",
+    }
+    if chosen:
+        action["weighted_clusters"] = {
+            "clusters": [_member(config, *share, preset) for share in chosen]
+        }
+    else:
+        action["cluster"] = NO_BACKENDS
+    if config.retries:
+        action["retry_policy"] = _retry_policy(config.retries)
+    return {
+        "name": name,
+        "domains": [name],
+        "routes": [{"name": name, "match": {"prefix": "/"}, "route": action}],
+    }
+
+
+def _member(
+    config: EndpointConfig, revision: RevisionConfig, weight: int, preset: PresetConfig | None
+) -> Resource:
+    context = filter_context(preset or revision.preset, config.keep_alive_seconds)
+    return {
+        "name": cluster_name(config.name, revision.name),
+        "weight": weight,
+        "typed_per_filter_config": {
+            SPLICE_FILTER: {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
+                "filter_context": context,
+            }
+        },
+    }
+
+
+def _retry_policy(retries: int) -> Resource:
+    """Attempts on other backends; Envoy makes none once an answer has begun."""
+    return {
+        "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
+        "retriable_status_codes": [503],
+        "num_retries": retries,
+        "retry_host_predicate": [PREVIOUS_HOSTS],
+        "host_selection_retry_max_attempts": 5,
+        "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.250s"},
+    }
+
+
+def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource:
+    """What the router answers itself. The last route is for requests that the filter refuses."""
+    table = catalogue.lookup_table(configs, namespace)
+    return {
+        "name": "router",
+        "domains": ["*"],
+        "routes": [
+            _page("/health", '{"status":"ok"}'),
+            _page("/v1/models", catalogue.model_list(configs)),
+            _page("/llm/models", catalogue.endpoint_list(configs)),
+            {
+                "name": "rest",
+                "match": {"prefix": "/"},
+                "metadata": {"filter_metadata": {SELECT_FILTER: table}},
+                "direct_response": {
+                    "status": 500,
+                    "body": {"inline_string": "the request was not routed"},
+                },
+            },
+        ],
+    }
+
+
+def _page(path: str, body: str) -> Resource:
+    return {
+        "name": path,
+        "match": {"path": path},
+        "direct_response": {"status": 200, "body": {"inline_string": body}},
+        "response_headers_to_add": [
+            {
+                "header": {"key": "content-type", "value": "application/json"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        ],
+    }

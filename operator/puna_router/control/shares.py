@@ -1,0 +1,25 @@
+"""Shares of an endpoint's revisions: which of them get requests, and how many."""
+
+from __future__ import annotations
+
+from puna_router.config import RevisionConfig
+from puna_router.control.world import HealthyHosts, Served, cluster_name
+
+
+def shares(served: Served, healthy: HealthyHosts) -> tuple[tuple[RevisionConfig, int], ...]:
+    """Revisions that get requests, with their weights.
+
+    A weight of 0 means none. Of the others those count that have a host which Envoy holds for
+    healthy; where there is none yet, those that have a host at all; and where nobody has one,
+    all of them, which Envoy answers with 503.
+    """
+    wanted = [revision for revision in served.config.revisions if revision.weight > 0]
+    with_host = [revision for revision in wanted if served.hosts(revision)]
+    usable = [revision for revision in with_host if _is_healthy(served, revision, healthy)]
+    return tuple((revision, revision.weight) for revision in usable or with_host or wanted)
+
+
+def _is_healthy(served: Served, revision: RevisionConfig, healthy: HealthyHosts) -> bool:
+    cluster = cluster_name(served.config.name, revision.name)
+    hosts = served.hosts(revision)
+    return any((cluster, host.address, host.port) in healthy for host in hosts)

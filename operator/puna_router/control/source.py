@@ -1,0 +1,151 @@
+"""Where documents and backends come from."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import aiohttp
+from pydantic import ValidationError
+
+from puna_router.config import (
+    LABEL_ENDPOINT,
+    LABEL_ROUTER_CONFIG,
+    Backend,
+    RouterFile,
+    config_digest,
+)
+from puna_router.control import backends
+from puna_router.control.cluster_access import Access
+from puna_router.control.documents import Document, by_endpoint
+from puna_router.control.watch import Watch
+
+FILE_INTERVAL: Final = 0.25
+"""Time between two looks at a router file, in seconds."""
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Documents and backends as they are now."""
+
+    @property
+    def restarts(self) -> int:
+        """Times that following it had to start anew."""
+
+    def documents(self) -> dict[str, Document]:
+        """Newest document by endpoint."""
+
+    def backends(self, ports: Mapping[str, int]) -> dict[str, tuple[Backend, ...]]:
+        """Backends by endpoint; `ports` holds the port of each endpoint that is served."""
+
+    async def listed(self) -> None:
+        """Wait until all that exists is known."""
+
+    async def run(self) -> None:
+        """Follow changes until cancelled."""
+
+
+class NamespaceSource:
+    """ConfigMaps and Pods of one namespace."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        access: Access,
+        namespace: str,
+        changed: Callable[[], None],
+    ) -> None:
+        def watch(kind: str, selector: str) -> Watch:
+            path = f"/api/v1/namespaces/{namespace}/{kind}"
+            return Watch(session, access, path=path, selector=selector, changed=changed)
+
+        self._config_maps = watch("configmaps", f"{LABEL_ROUTER_CONFIG}=true")
+        self._pods = watch("pods", LABEL_ENDPOINT)
+
+    @property
+    def restarts(self) -> int:
+        """Times that a watch had to start anew."""
+        return self._config_maps.restarts + self._pods.restarts
+
+    def documents(self) -> dict[str, Document]:
+        """Newest document by endpoint."""
+        return by_endpoint(self._config_maps.objects())
+
+    def backends(self, ports: Mapping[str, int]) -> dict[str, tuple[Backend, ...]]:
+        """Pods that may get requests, by endpoint."""
+        return backends.backends(self._pods.objects(), ports)
+
+    async def listed(self) -> None:
+        """Wait until both lists are in."""
+        await self._config_maps.listed.wait()
+        await self._pods.listed.wait()
+
+    async def run(self) -> None:
+        """Watch both kinds until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._config_maps.run())
+            group.create_task(self._pods.run())
+
+
+class FileSource:
+    """One router file."""
+
+    def __init__(self, path: Path, changed: Callable[[], None]) -> None:
+        """Read the file.
+
+        Raises:
+            OSError: It cannot be read.
+            ValidationError: It is no router file.
+        """
+        self._path = path
+        self._changed = changed
+        self._text = path.read_text("utf-8")
+        self.file = RouterFile.model_validate_json(self._text)
+
+    @property
+    def restarts(self) -> int:
+        """None: a file is read again, and that is all."""
+        return 0
+
+    def documents(self) -> dict[str, Document]:
+        """Documents of the file."""
+        return {
+            config.name: Document(config.name, config_digest(config.to_json()), config)
+            for config in self.file.endpoints
+        }
+
+    def backends(self, ports: Mapping[str, int]) -> dict[str, tuple[Backend, ...]]:
+        """Backends of the file."""
+        return {name: hosts for name, hosts in self.file.backends.items() if name in ports}
+
+    async def listed(self) -> None:
+        """Return: the file has been read."""
+
+    async def run(self) -> None:
+        """Look at the file again and again, until cancelled; a bad one changes nothing."""
+        while True:
+            await asyncio.sleep(FILE_INTERVAL)
+            try:
+                text = self._path.read_text("utf-8")
+                if text == self._text:
+                    continue
+                self._text = text
+                self.file = self._checked(RouterFile.model_validate_json(text))
+            except (OSError, ValidationError) as error:
+                logger.error(f"{self._path} is not taken: {error}")  # noqa: TRY400
+                continue
+            self._changed()
+
+    def _checked(self, file: RouterFile) -> RouterFile:
+        fixed = {
+            name: getattr(self.file, name)
+            for name in ("listen", "port", "control_port", "api_key_file")
+        }
+        for name, value in fixed.items():
+            if getattr(file, name) != value:
+                logger.error(f"{self._path}: {name} takes effect when the router starts again")
+        return file.model_copy(update=fixed)

@@ -1,0 +1,46 @@
+"""A static configuration of what a router would read from files: what Envoy can validate."""
+
+from __future__ import annotations
+
+from puna_router.config import EndpointConfig
+from puna_router.control.bootstrap import process
+from puna_router.control.clusters import cluster, load_assignment, no_backends
+from puna_router.control.listener import listener
+from puna_router.control.routes import route_configuration
+from puna_router.control.world import Resource, Served, Site, World, cluster_name
+
+_SITE = Site(directory="/run/puna", listen="127.0.0.1", port=8080)
+
+
+def shape(config: EndpointConfig) -> EndpointConfig:
+    """The document with every weight set to 1: what is alike needs no second validation."""
+    revisions = tuple(revision.model_copy(update={"weight": 1}) for revision in config.revisions)
+    return config.model_copy(update={"revisions": revisions})
+
+
+def static_configuration(configs: tuple[EndpointConfig, ...]) -> Resource:
+    """The resources of some endpoints in one document, without hosts.
+
+    Raises:
+        ValueError: A document holds a value that has no JSON form.
+    """
+    world = World(endpoints=tuple(Served(config) for config in configs), api_key="key")
+    clusters = []
+    for config in configs:
+        for revision in config.revisions:
+            name = cluster_name(config.name, revision.name)
+            source = {"type": "STATIC", "load_assignment": _untyped(load_assignment(name, ()))}
+            clusters.append(cluster(config, revision.name, source))
+    routes = _untyped(route_configuration(world, "default"))
+    return {
+        **process("/run/puna/admin.sock"),
+        "static_resources": {
+            "listeners": [_untyped(listener(_SITE, {"route_config": routes}))],
+            "clusters": [_untyped(resource) for resource in (*clusters, no_backends())],
+        },
+    }
+
+
+def _untyped(resource: Resource) -> Resource:
+    """The resource where its type is known by its place."""
+    return {key: value for key, value in resource.items() if key != "@type"}

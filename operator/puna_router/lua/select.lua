@@ -1,0 +1,175 @@
+-- Chooses the virtual host of a request, that is its endpoint and preset, from path, Host header and body. What
+-- exists is read from the metadata of the default virtual host's route, one look-up per name.
+
+local GENERATE = { ["/llm/generate"] = "false", ["/llm/generate/stream"] = "true" }
+local OWN_PAGES = { ["/health"] = true, ["/v1/models"] = true, ["/llm/models"] = true }
+local MODEL = { model = true }
+
+local function not_allowed(handle, method, path)
+  refuse(
+    handle, 405, "invalid_request_error", "method_not_allowed",
+    string.format("%s takes %s", printable(path), method), { allow = method == "GET" and "GET, HEAD" or method }
+  )
+end
+
+local function no_path(handle, path)
+  refuse(
+    handle, 404, "not_found_error", "path_not_found",
+    printable(path) .. " is not served here; see /v1/models, /llm/models, /endpoints/<name>/..."
+  )
+end
+
+-- The endpoint that the Host header names as a Service of this namespace would, or nil.
+local function host_endpoint(catalogue, authority)
+  local host = string.lower(string.gsub(authority, ":%d+$", ""))
+  local name, domain = string.match(host, "^([^.]+)%.?(.*)$")
+  if not name or not catalogue:get("card/" .. name) then
+    return nil
+  end
+  local namespace = catalogue:get("namespace")
+  if domain == "" then
+    return name
+  elseif namespace and (domain == namespace or domain == namespace .. ".svc") then
+    return name
+  elseif namespace and string.sub(domain, 1, #namespace + 5) == namespace .. ".svc." then
+    return name
+  end
+  return nil
+end
+
+-- The model that the body asks for. Returns it (or nil) and true, or false after a refusal.
+local function body_model(handle, headers)
+  local encoding = headers:get("content-encoding")
+  if encoding and encoding ~= "identity" then
+    refuse(
+      handle, 415, "invalid_request_error", "unsupported_encoding",
+      "send the body without Content-Encoding: the model is read from it"
+    )
+    return nil, false
+  end
+  local body = handle:body()
+  local text = body and body:length() > 0 and body:getBytes(0, body:length()) or ""
+  local found = scan_document(text, MODEL)
+  if not found then
+    refuse(handle, 400, "invalid_request_error", "invalid_json", "the body has to be one JSON object")
+    return nil, false
+  end
+  return string_member(text, found, "model"), true
+end
+
+-- Endpoint and preset for a request, or nil after a refusal.
+local function resolve(handle, catalogue, pinned, model, preset)
+  local endpoint = pinned
+  if pinned then
+    if model and string.sub(model, 1, #pinned + 1) == pinned .. ":" and catalogue:get("card/" .. model) then
+      preset = string.sub(model, #pinned + 2)
+    end
+  elseif model then
+    if not catalogue:get("card/" .. model) then
+      refuse(
+        handle, 404, "not_found_error", "model_not_found",
+        string.format("there is no model %s; there is %s", printable(model), catalogue:get("names"))
+      )
+      return nil
+    end
+    local colon = string.find(model, ":", 1, true)
+    endpoint = colon and string.sub(model, 1, colon - 1) or model
+    preset = colon and string.sub(model, colon + 1) or preset
+  else
+    endpoint = catalogue:get("only")
+    if not endpoint then
+      refuse(
+        handle, 400, "invalid_request_error", "model_required",
+        "name a model in the body; there is " .. catalogue:get("names")
+      )
+      return nil
+    end
+  end
+  if preset and not catalogue:get("card/" .. endpoint .. ":" .. preset) then
+    refuse(
+      handle, 404, "not_found_error", "preset_not_found",
+      string.format("%s has no preset %s; it has %s", endpoint, printable(preset), catalogue:get("presets/" .. endpoint))
+    )
+    return nil
+  end
+  return endpoint, preset
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local method = headers:get(":method")
+  local path, query = string.match(headers:get(":path"), "^([^?]*)(.*)$")
+  local reads = method == "GET" or method == "HEAD"
+
+  if OWN_PAGES[path] then
+    if not reads then
+      not_allowed(handle, "GET", path)
+    end
+    return
+  end
+
+  local catalogue = handle:metadata()
+  local card = string.match(path, "^/v1/models/(.+)$")
+  if card then
+    local text = catalogue:get("card/" .. card)
+    if not reads then
+      not_allowed(handle, "GET", path)
+    elseif text then
+      handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, text)
+    else
+      refuse(
+        handle, 404, "not_found_error", "model_not_found",
+        string.format("there is no model %s; there is %s", printable(card), catalogue:get("names"))
+      )
+    end
+    return
+  end
+
+  local pinned, rest = string.match(path, "^/endpoints/([^/]+)(/.*)$")
+  if pinned then
+    if not catalogue:get("card/" .. pinned) or string.find(pinned, ":", 1, true) then
+      refuse(
+        handle, 404, "not_found_error", "endpoint_not_found",
+        string.format("there is no endpoint %s; there is %s", printable(pinned), catalogue:get("names"))
+      )
+      return
+    end
+  else
+    pinned = host_endpoint(catalogue, headers:get(":authority") or "")
+    rest = GENERATE[path] and "/completion" or path
+    if not GENERATE[path] and string.sub(path, 1, 4) ~= "/v1/" then
+      return no_path(handle, path)
+    end
+  end
+
+  local entry = SURFACE[rest]
+  if not entry or (entry.method == "GET" and rest == path) then
+    return no_path(handle, path)
+  elseif entry.method ~= method and not (entry.method == "GET" and reads) then
+    return not_allowed(handle, entry.method, path)
+  end
+
+  local model
+  if entry.body == "json" then
+    local readable
+    model, readable = body_model(handle, headers)
+    if not readable then
+      return
+    end
+  end
+  -- What a handle gave is no longer valid after the wait for the body.
+  local endpoint, preset = resolve(handle, handle:metadata(), pinned, model, handle:headers():get("x-puna-preset"))
+  if not endpoint then
+    return
+  end
+
+  headers = handle:headers()
+  local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set(METADATA, "endpoint", endpoint)
+  if GENERATE[path] then
+    metadata:set(METADATA, "stream", GENERATE[path])
+  end
+  headers:replace(":path", rest .. query)
+  headers:replace(TARGET, preset and endpoint .. ":" .. preset or endpoint)
+  handle:clearRouteCache()
+end
