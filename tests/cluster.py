@@ -1,8 +1,8 @@
 """Real clusters for tests, started by the code of `puna up`.
 
 `ControlPlane` is an API server with its etcd (and controllers where asked for), for the `api` tier;
-`LocalCluster` is all of `puna up` under a name of its own, for the `e2e` tier. Both live in a folder
-of their own, on ports of their own.
+`LocalCluster` is all of `puna up` under a name of its own, for the `e2e` tier. Both live in a
+folder of their own, on ports of their own.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from puna_cli.binaries.find import Binaries, find_binaries
 from puna_cli.cluster.api import LocalApi
 from puna_cli.cluster.certificates import add_user
 from puna_cli.cluster.control_plane import AuditOptions, audit_policy, control_plane
+from puna_cli.cluster.free_ports import port_is_free, shuffled_ports
 from puna_cli.cluster.launch import launch_control_plane, stop_programs
-from puna_cli.cluster.ports import port_is_free, shuffled_ports
 from puna_cli.cluster.prepare import kubeconfig_for, make_folders
 from puna_cli.cluster.processes import running
 from puna_cli.cluster.program import Program
@@ -131,8 +131,8 @@ def start_control_plane(
 ) -> ControlPlane:
     """Start a control plane with its data in `folder`.
 
-    With `controllers` the controller-manager and the scheduler run too. Requests of `audit_users` are
-    written to `audit_log`, one JSON event per line, level Metadata.
+    With `controllers` the controller-manager and the scheduler run too. Requests of `audit_users`
+    are written to `audit_log`, one JSON event per line, level Metadata.
     """
     paths = ClusterPaths(folder)
     make_folders(paths)

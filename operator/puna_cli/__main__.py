@@ -191,6 +191,17 @@ def kubectl_command(*, name: str, arguments: tuple[str, ...]) -> None:
     os.execv(binary, ["kubectl", f"--kubeconfig={kubeconfig}", *arguments])  # noqa: S606
 
 
+@main.command("binaries")
+def binaries_command() -> None:
+    """Find or build the Kubernetes programs, and print their folder."""
+    from puna_cli.binaries.find import find_binaries  # noqa: PLC0415
+
+    report = Report()
+    with report.step("Kubernetes programs") as step:
+        found = find_binaries(os.environ, step)
+    report.text(str(found.folder))
+
+
 @main.command("demo")
 @cluster_options
 def demo_command(**options: Any) -> None:

@@ -5,7 +5,7 @@ import ssl
 import httpx
 import pytest
 
-from puna_cli.cluster.certificates import CLUSTER_CA
+from puna_cli.cluster.identities import CLUSTER_CA
 from puna_cli.errors import CommandError
 from puna_cli.kubectl import Kubectl
 from tests.cluster import ControlPlane, eventually, read_json, start_control_plane

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import httpx
 
-from puna_cli.cluster.certificates import CLUSTER_CA
+from puna_cli.cluster.identities import CLUSTER_CA
 from puna_cli.paths import ClusterPaths
 
 

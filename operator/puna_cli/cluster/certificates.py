@@ -1,8 +1,4 @@
-"""The cluster's own authorities and the certificates of its processes.
-
-Two authorities: the cluster's (API server, users, node), and etcd's. Whoever gets a certificate
-signed by the cluster still has no way into etcd.
-"""
+"""Authorities and certificates, made with `cryptography` and kept in the credentials folder."""
 
 from __future__ import annotations
 
@@ -17,28 +13,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from puna_cli.cluster.identities import CLUSTER_CA, ETCD_CA, CertificateRequest
 from puna_cli.paths import ClusterPaths
 
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 365
 RENEWAL_DAYS = 30
 """A certificate that ends within this many days is issued anew by `puna up`."""
-CLUSTER_CA = "ca"
-ETCD_CA = "etcd-ca"
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateRequest:
-    """Who a certificate names, and what it may be used for."""
-
-    name: str
-    """File name, without suffix."""
-    common_name: str
-    organizations: tuple[str, ...] = ()
-    authority: str = CLUSTER_CA
-    hosts: tuple[str, ...] = ()
-    """DNS names and addresses of a server."""
-    client: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,52 +28,6 @@ class Identity:
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
-
-
-def cluster_requests(node_name: str) -> tuple[CertificateRequest, ...]:
-    """Every certificate of a local cluster."""
-    return (
-        CertificateRequest(
-            "apiserver",
-            "kube-apiserver",
-            hosts=(
-                "127.0.0.1",
-                "10.96.0.1",
-                "localhost",
-                "kubernetes",
-                "kubernetes.default",
-                "kubernetes.default.svc",
-                "kubernetes.default.svc.cluster.local",
-            ),
-            client=False,
-        ),
-        user("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
-        user("admin", "puna-admin", "system:masters"),
-        user("controller-manager", "system:kube-controller-manager"),
-        user("scheduler", "system:kube-scheduler"),
-        user("node", f"system:node:{node_name}", "system:nodes"),
-        CertificateRequest(
-            "node-server",
-            f"system:node:{node_name}",
-            organizations=("system:nodes",),
-            hosts=("127.0.0.1", "localhost", node_name),
-            client=False,
-        ),
-        user("operator", "puna-operator"),
-        user("front", "puna-front"),
-        CertificateRequest(
-            "etcd",
-            "etcd",
-            authority=ETCD_CA,
-            hosts=("127.0.0.1", "localhost"),
-        ),
-        CertificateRequest("etcd-client", "kube-apiserver", authority=ETCD_CA),
-    )
-
-
-def user(name: str, common_name: str, *organizations: str) -> CertificateRequest:
-    """A client certificate of the cluster's authority: user name and groups."""
-    return CertificateRequest(name, common_name, organizations=organizations)
 
 
 def new_authority(common_name: str, now: datetime) -> Identity:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from puna_cli.cluster.certificates import CLUSTER_CA, ETCD_CA
+from puna_cli.cluster.identities import CLUSTER_CA, ETCD_CA
 from puna_cli.cluster.program import Program
 from puna_cli.cluster.state import Ports
 from puna_cli.paths import ClusterPaths

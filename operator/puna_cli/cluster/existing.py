@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 
 from puna_cli.binaries.find import find_kubectl
+from puna_cli.cluster.free_ports import port_is_free, shuffled_ports
 from puna_cli.cluster.launch import ensure_running
 from puna_cli.cluster.manifests import custom_resources, router_role
-from puna_cli.cluster.ports import choose_ports, port_is_free, shuffled_ports
+from puna_cli.cluster.ports import choose_ports
 from puna_cli.cluster.prepare import make_folders
 from puna_cli.cluster.processes import running
 from puna_cli.cluster.program import Program

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-PROVISIONER: Final = "puna.dev/folder"
-STORAGE_CLASS: Final = "folder"
+from puna_cli.front.volumes import PROVISIONER, STORAGE_CLASS
+
 Manifest = dict[str, Any]
 
 

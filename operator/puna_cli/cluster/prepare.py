@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from puna_cli.cluster.certificates import CLUSTER_CA, cluster_requests, ensure_certificates
+from puna_cli.cluster.certificates import ensure_certificates
+from puna_cli.cluster.identities import CLUSTER_CA, cluster_requests
 from puna_cli.cluster.kubeconfig import kubeconfig
 from puna_cli.cluster.state import ClusterState, write_private, write_state
 from puna_cli.paths import ClusterPaths

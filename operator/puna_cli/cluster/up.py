@@ -12,6 +12,7 @@ import httpx
 from puna_cli.binaries.find import Binaries, find_binaries
 from puna_cli.cluster.api import LocalApi
 from puna_cli.cluster.control_plane import control_plane
+from puna_cli.cluster.free_ports import port_is_free, shuffled_ports
 from puna_cli.cluster.host import (
     accelerator_count,
     default_accelerator,
@@ -21,7 +22,6 @@ from puna_cli.cluster.host import (
 from puna_cli.cluster.launch import Launched, ensure_running, launch_control_plane, stop_programs
 from puna_cli.cluster.manifests import access_rules, custom_resources, storage_class
 from puna_cli.cluster.network import choose_network, has_pod_networks, reserve_network
-from puna_cli.cluster.ports import port_is_free, shuffled_ports
 from puna_cli.cluster.prepare import make_folders
 from puna_cli.cluster.processes import program_digest, running
 from puna_cli.cluster.program import Program, Record, outdated

@@ -8,7 +8,7 @@ from typing import Final
 
 from puna.settings import IMAGE_ENVOY, IMAGE_LLAMA_SERVER, IMAGE_PUNA, IMAGE_ROUTER
 from puna_cli.binaries.tools import VARIABLE
-from puna_cli.cluster.certificates import CLUSTER_CA
+from puna_cli.cluster.identities import CLUSTER_CA
 from puna_cli.cluster.program import Program
 from puna_cli.cluster.state import ClusterState
 from puna_cli.paths import ClusterPaths

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from puna_cli.cluster.manifests import PROVISIONER, STORAGE_CLASS
-
+PROVISIONER: Final = "puna.dev/folder"
+"""Name of this provider in a StorageClass."""
+STORAGE_CLASS: Final = "folder"
 PROVISIONED_BY: Final = "pv.kubernetes.io/provisioned-by"
 Manifest = dict[str, Any]
 

@@ -1,0 +1,85 @@
+# Needs make and Python 3.11 or newer, nothing else: everything is fetched or built into caches.
+# Verbs: demo, down, test, check, format, generate, bench [NAME=...], images.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+UV_VERSION := 0.13.8
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+	command -v $$python >/dev/null 2>&1 \
+	&& $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& command -v $$python && break; done)
+TOOLS := .cache/uv-$(UV_VERSION)
+UV := $(TOOLS)/bin/uv
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+IMAGES := $(wildcard images/*/Dockerfile)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+CONTAINERS ?= $(shell command -v docker || command -v podman)
+
+# The machine's own certificates, and no other Python than the one found above.
+export UV_SYSTEM_CERTS := 1
+export UV_PYTHON_DOWNLOADS := never
+# uv installs the Go toolchain where there is none.
+export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
+
+.PHONY: help
+help: ## Show the verbs
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+.PHONY: demo
+demo: $(READY) ## From nothing to a streamed answer of a real model; ends with `make down`
+	@$(BIN)/puna demo
+
+.PHONY: down
+down: $(READY) ## End the local cluster
+	@$(BIN)/puna down
+
+.PHONY: test
+test: $(READY) ## Everything that has to be green: check and all tests
+	@$(BIN)/python -m hack.lanes
+
+.PHONY: check
+check: $(READY) ## Format, lint, types, import contracts, spelling
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests hack
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+.PHONY: format
+format: $(READY) ## Format the code, and fix what can be fixed by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: generate
+generate: $(READY) ## Write the generated files: custom resources, reference, chart
+	$(BIN)/python -m hack.generate
+
+.PHONY: bench
+bench: $(READY) ## Measure: all benchmarks, or one by NAME=...; results in docs/benchmarks
+	@$(BIN)/python -m tests.bench $(NAME)
+
+.PHONY: images
+images: ## Build the container images with docker or podman
+	@test -n "$(CONTAINERS)" || { echo "make images: neither docker nor podman is here"; exit 1; }
+	@for file in $(IMAGES); do \
+		name=$$(basename $$(dirname $$file)); \
+		echo "== ghcr.io/puna-dev/$$name:$(VERSION)"; \
+		$(CONTAINERS) build --file $$file --tag ghcr.io/puna-dev/$$name:$(VERSION) . || exit 1; \
+	done
+
+$(READY): pyproject.toml uv.lock $(UV)
+	@echo "environment: uv sync"
+	@$(UV) sync --frozen --quiet --python "$(PYTHON)"
+	@touch $@
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (PYTHON=... names one)"; exit 1; }
+	@echo "environment: uv $(UV_VERSION) by $(PYTHON)"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $(UV)
