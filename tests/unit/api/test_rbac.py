@@ -1,0 +1,49 @@
+"""Every permission is listed here once more: a new one is a deliberate change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES, PolicyRule
+
+OWN = "get list watch create patch delete"
+READ = "get list watch"
+OPERATOR = {
+    "puna.dev/llmendpoints": READ,
+    "puna.dev/presets": READ,
+    "puna.dev/llmendpoints/status": "patch",
+    "puna.dev/llmendpoints/finalizers": "update",
+    "apps/deployments": OWN,
+    "apps/controllerrevisions": OWN,
+    "/configmaps": OWN,
+    "/services": OWN,
+    "/serviceaccounts": OWN,
+    "policy/poddisruptionbudgets": OWN,
+    "networking.k8s.io/networkpolicies": OWN,
+    "rbac.authorization.k8s.io/rolebindings": OWN,
+    "rbac.authorization.k8s.io/clusterroles puna-router": "bind",
+    "/secrets puna-backend-key": "get patch delete",
+    "/secrets": "create",
+    "/pods": READ,
+    "/pods/log": "get",
+    "/persistentvolumeclaims": "get",
+    "/events": "create patch",
+}
+ROUTER = {"/configmaps": READ, "/pods": READ}
+
+
+def granted(rules: Iterable[PolicyRule]) -> dict[str, str]:
+    return {
+        " ".join([f"{group}/{resource}", *rule.get("resourceNames", [])]): " ".join(rule["verbs"])
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+
+
+def test_the_operator_may_do_this_and_no_more() -> None:
+    assert granted(OPERATOR_RULES) == OPERATOR
+
+
+def test_a_router_may_read_this_and_no_more() -> None:
+    assert granted(ROUTER_RULES) == ROUTER
