@@ -15,6 +15,7 @@ from puna_fetch.download import Download
 from puna_fetch.failure import FetchFailed, cache_failure, checksum_mismatch
 from puna_fetch.hub import hub_url
 from puna_fetch.identity import Identity
+from puna_fetch.janitor import sweep
 from puna_fetch.lock import hold
 from puna_fetch.model_file import check_model
 from puna_fetch.partial import Partial
@@ -56,6 +57,7 @@ def fetch_into_cache(
                 return
             if _is_good(request, sha256, reporter, log):
                 return
+            _make_room(destination, sha256, log)
             download = Download(
                 uri=request.uri,
                 url=url,
@@ -107,6 +109,15 @@ def _is_good(request: Request, sha256: str, reporter: Reporter, log: Callable[[s
 
 def _digest(path: Path, reporter: Reporter) -> Digest:
     return digest_of(path, lambda done, total: reporter.report(FetchStage.VERIFYING, done, total))
+
+
+def _make_room(destination: Path, sha256: str, log: Callable[[str], None]) -> None:
+    if destination.parent.name != sha256:
+        return  # not the layout of the cache: nothing else there is ours
+    try:
+        sweep(destination.parent.parent, log)
+    except OSError as error:
+        log(f"abandoned partial files were left alone: {error}")
 
 
 def _remember(destination: Path, sha256: str, log: Callable[[str], None]) -> None:

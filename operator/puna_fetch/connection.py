@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import threading
@@ -27,9 +28,8 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
         FetchFailed: with reason InvalidRequest, where the file is no PEM bundle.
     """
     context = ssl.create_default_context()
-    places = ssl.get_default_verify_paths()
-    if places.cafile is None and places.capath is None:
-        # A Python that was built elsewhere knows no folder of this system.
+    if not _system_has_authorities():
+        # A slim image, or a Python that was built elsewhere and knows no folder of this system.
         import certifi  # noqa: PLC0415 - needed on few systems
 
         context.load_verify_locations(certifi.where())
@@ -41,6 +41,13 @@ def tls_context(ca_file: Path | None) -> ssl.SSLContext:
                 FetchReason.INVALID_REQUEST, f"the CA file is no readable PEM bundle: {error}"
             ) from error
     return context
+
+
+def _system_has_authorities() -> bool:
+    places = ssl.get_default_verify_paths()
+    return places.cafile is not None or (
+        places.capath is not None and any(os.scandir(places.capath))
+    )
 
 
 def connect(

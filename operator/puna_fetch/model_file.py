@@ -10,7 +10,7 @@ from puna_fetch.gguf_header import Header, HeaderCutShortError, InvalidGgufError
 from puna_fetch.reasons import FetchReason
 
 _FIRST_READ = 16 * 1024 * 1024
-_LONGEST_HEADER = 256 * 1024 * 1024
+_LONGEST_HEADER = 64 * 1024 * 1024
 
 
 def check_model(path: Path, uri: str, *, is_alone: bool) -> None:

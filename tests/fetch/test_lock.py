@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 import time
+from pathlib import Path
 
 from puna_fetch.config import FetchReason, FetchStage
 from tests.fetch.program import Program
@@ -43,6 +45,34 @@ def test_the_lock_of_a_dead_holder_vanishes(program: Program, source: SourceServ
     assert heir.finish().code == 0
     assert program.is_in_place
     assert source.asked[-1].offset > 0
+
+
+def test_partials_that_nobody_completes_are_dropped(program: Program, source: SourceServer) -> None:
+    namespace = program.destination.parent.parent
+    old = time.time() - 25 * 3600
+
+    def leave(digest: str, modified: float) -> Path:
+        folder = namespace / digest
+        folder.mkdir(parents=True)
+        partial = folder / f"other.gguf.{digest[:12]}.part"
+        partial.write_bytes(b"GGUF")
+        partial.with_name(partial.name + ".json").write_text("{}")
+        os.utime(partial, (modified, modified))
+        return partial
+
+    abandoned, recent, held = (
+        leave("1" * 64, old),
+        leave("2" * 64, time.time()),
+        leave("3" * 64, old),
+    )
+    elsewhere = leave("no-digest", old)
+    with held.with_name("other.gguf.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        outcome = program.run(source.url())
+    assert outcome.code == 0
+    assert str(abandoned) in outcome.log
+    assert {path.name for path in abandoned.parent.iterdir()} == {"other.gguf.lock"}
+    assert all(path.exists() for path in (recent, held, elsewhere))
 
 
 def test_a_holder_that_stands_still_is_named(program: Program, source: SourceServer) -> None:
