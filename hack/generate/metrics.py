@@ -1,71 +1,61 @@
-"""The page of metrics, read from the modules that declare them."""
+"""The page of metrics, from the objects that publish them."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from prometheus_client import CollectorRegistry
 
 from hack.generate.markdown import NOTE, code, table
+from puna.metrics import Metrics
+from puna_router.metrics import ENVOY, RouterMetrics
 
-SOURCE_ROOT: Final = Path(__file__).parents[2] / "operator"
-PROGRAMS: Final = {
-    "puna": "Operator, port 8081",
-    "puna_router": "Router, port 9090",
-    "puna_node": "Node agent",
-}
-TYPES: Final = frozenset({"Counter", "Gauge", "Histogram", "Summary"})
+INTRODUCTION: Final = """\
+Prometheus text at `/metrics`. A router also publishes the `process_*` series of its platform.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One metric as its module declares it."""
+class Series(NamedTuple):
+    """One published series."""
 
     name: str
     type: str
-    labels: tuple[str, ...]
     meaning: str
 
 
-def declared(module: Path) -> Iterator[Series]:
-    """Return the metrics that a module creates, in the order of its text."""
-    tree = ast.parse(module.read_text(encoding="utf-8"))
-    calls = sorted(
-        (node for node in ast.walk(tree) if isinstance(node, ast.Call)),
-        key=lambda node: (node.lineno, node.col_offset),
-    )
-    for call in calls:
-        kind = call.func.attr if isinstance(call.func, ast.Attribute) else _name(call.func)
-        if kind in TYPES:
-            name, meaning = (str(ast.literal_eval(argument)) for argument in call.args[:2])
-            yield Series(_exposed(name, kind), kind.lower(), _labels(call), meaning)
+def operator_series() -> list[Series]:
+    """Return the series of the operator."""
+    return list(_registered(Metrics().registry))
+
+
+def router_series() -> list[Series]:
+    """Return the series of a router: what it reads from Envoy, then its own."""
+    envoy = [Series(_exposed(s.name, s.kind), s.kind, s.documentation) for s in ENVOY]
+    return [*envoy, *_registered(RouterMetrics().registry)]
 
 
 def metrics_page() -> str:
     """Return the page of metrics."""
-    parts = [f"{NOTE}\n# Metrics\n"]
-    for package, title in PROGRAMS.items():
-        module = SOURCE_ROOT / package / "metrics.py"
-        if not module.is_file():
-            continue
-        rows = [
-            (code(series.name), series.type, " ".join(map(code, series.labels)), series.meaning)
-            for series in declared(module)
+    return "\n".join(
+        [
+            f"{NOTE}\n# Metrics\n",
+            INTRODUCTION,
+            "## Operator, port 8081\n\n" + _table(operator_series()),
+            "## Router, port 9090\n\n" + _table(router_series()),
         ]
-        parts.append(f"## {title}\n\n" + table(("metric", "type", "labels", "meaning"), rows))
-    return "\n".join(parts)
+    )
+
+
+def _registered(registry: CollectorRegistry) -> Iterator[Series]:
+    for family in registry.collect():
+        if not family.name.startswith("process_"):
+            yield Series(_exposed(family.name, family.type), family.type, family.documentation)
 
 
 def _exposed(name: str, kind: str) -> str:
-    return f"{name}_total" if kind == "Counter" and not name.endswith("_total") else name
+    return f"{name}_total" if kind == "counter" and not name.endswith("_total") else name
 
 
-def _labels(call: ast.Call) -> tuple[str, ...]:
-    given = call.args[2:3] or [word.value for word in call.keywords if word.arg == "labelnames"]
-    return tuple(ast.literal_eval(given[0])) if given else ()
-
-
-def _name(node: ast.expr) -> str:
-    return node.id if isinstance(node, ast.Name) else ""
+def _table(series: Iterable[Series]) -> str:
+    return table(("metric", "type", "meaning"), [(code(s.name), s.type, s.meaning) for s in series])
