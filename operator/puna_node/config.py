@@ -47,7 +47,12 @@ class Profile(Document):
     run: tuple[str, ...] = Field(min_length=1)
     """Argument vector on this host; the container's args follow."""
     drain_slots: bool = False
-    """Before SIGTERM wait, within the grace period, until llama-server's `/slots` is idle."""
+    """Before SIGTERM wait, within the grace period, until llama-server's `/slots` is idle.
+
+    It marks a llama-server: the policy for its arguments applies.
+    """
+    exec_probes: bool = False
+    """Allow probes that run a command of the Pod's author on this host."""
 
 
 class AgentConfig(Document):
@@ -85,6 +90,12 @@ class AgentConfig(Document):
     profiles: tuple[Profile, ...] = Field(min_length=1)
     lease_seconds: float = Field(default=10, gt=0)
     """Interval of lease renewals."""
+    run_as_user: int | None = Field(default=None, ge=1)
+    """Unprivileged user id of the processes, where the agent runs as root.
+
+    It has to be able to read and execute what the profiles name, and claims and host folders.
+    Absent: processes run as the agent's own user.
+    """
     volume_root: str | None = None
     """Folder in which each PersistentVolumeClaim is a folder `<namespace>/<claim>`.
 

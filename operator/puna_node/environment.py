@@ -1,0 +1,78 @@
+"""Environment of a container from its spec. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from puna_node.expand import expand
+from puna_node.fields import Downward, field_value, resource_value
+from puna_node.manifest import Manifest
+from puna_node.sources import CONFIG_MAP, SECRET, SourceRef, Sources, all_keys, one_key
+
+_VALID_NAME: Final = re.compile(r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")
+
+
+def resolve_environment(
+    container: Manifest, sources: Sources, downward: Downward, base: Mapping[str, str]
+) -> dict[str, str]:
+    """Variables of a container: `base`, then `envFrom`, then `env` in their order.
+
+    Raises:
+        MissingSourceError: a ConfigMap, Secret or key is not there and not optional.
+        UnknownFieldError: a field that the downward API does not have.
+    """
+    variables = dict(base)
+    for entry in container.get("envFrom") or ():
+        variables.update(_all_of(entry, sources))
+    for entry in container.get("env") or ():
+        value = _value(entry, container["name"], variables, sources, downward)
+        if value is not None:
+            variables[entry["name"]] = value
+    return variables
+
+
+def _all_of(entry: Manifest, sources: Sources) -> dict[str, str]:
+    kind, reference = (
+        (CONFIG_MAP, entry["configMapRef"])
+        if "configMapRef" in entry
+        else (SECRET, entry["secretRef"])
+    )
+    data = all_keys(
+        SourceRef(kind, reference["name"]), sources, optional=bool(reference.get("optional"))
+    )
+    prefix = entry.get("prefix", "")
+    return {
+        prefix + key: value.decode()
+        for key, value in data.items()
+        if _VALID_NAME.match(prefix + key)
+    }
+
+
+def _value(
+    entry: Manifest,
+    container_name: str,
+    variables: Mapping[str, str],
+    sources: Sources,
+    downward: Downward,
+) -> str | None:
+    origin = entry.get("valueFrom")
+    if not origin:
+        return expand(entry.get("value") or "", variables)
+    if "fieldRef" in origin:
+        return field_value(origin["fieldRef"]["fieldPath"], downward)
+    if "resourceFieldRef" in origin:
+        return resource_value(origin["resourceFieldRef"], downward, container_name)
+    kind, reference = (
+        (CONFIG_MAP, origin["configMapKeyRef"])
+        if "configMapKeyRef" in origin
+        else (SECRET, origin["secretKeyRef"])
+    )
+    value = one_key(
+        SourceRef(kind, reference["name"]),
+        reference["key"],
+        sources,
+        optional=bool(reference.get("optional")),
+    )
+    return None if value is None else value.decode()
