@@ -11,6 +11,7 @@ local COMPLETION = { method = "POST", body = "json", sampling = true }
 local CHAT = { method = "POST", body = "json", sampling = true, system = "messages" }
 local MESSAGES = { method = "POST", body = "json", sampling = true, system = "system" }
 local RESPONSES = { method = "POST", body = "json", sampling = true, system = "instructions" }
+local INSTRUCTIONS = { method = "POST", body = "json", system = "instructions" }
 local TEMPLATE = { method = "POST", body = "json", system = "messages" }
 
 local SURFACE = {
@@ -31,6 +32,7 @@ local SURFACE = {
   ["/v1/messages/count_tokens"] = MESSAGES,
   ["/responses"] = RESPONSES,
   ["/v1/responses"] = RESPONSES,
+  ["/v1/responses/input_tokens"] = INSTRUCTIONS,
 
   ["/completion"] = COMPLETION,
   ["/completions"] = COMPLETION,

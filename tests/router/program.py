@@ -1,0 +1,123 @@
+"""The router as its users run it: `python -m puna_router`, with the real Envoy."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from puna_router.config import RouterState
+from tests.router.stub import PROCESS
+
+REVISION = "aaaaaaaa"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def revision(name: str = REVISION, *, process: str = PROCESS, weight: int = 100, **preset: Any) -> Any:
+    return {"name": name, "process": process, "weight": weight, "preset": preset}
+
+
+def endpoint(name: str = "chat", *revisions: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "port": 20000,
+        "created": 1_700_000_000,
+        "revisions": list(revisions) or [revision()],
+        "healthCheck": {"intervalSeconds": 0.2, "failureThreshold": 2},
+        **more,
+    }
+
+
+def eventually(
+    condition: Callable[[], Any], seconds: float = 15.0, pause: float = 0.02
+) -> float:
+    """Wait for a condition; returns the seconds that it took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, f"not within {seconds} s"
+        time.sleep(pause)
+    return time.monotonic() - began
+
+
+class RouterProgram:
+    """One standalone router."""
+
+    def __init__(self, folder: Path, endpoints: list[Any], backends: dict[str, Any], **more: Any):
+        self._file = folder / "router.json"
+        self.log = folder / "router.log"
+        self._fixed = {"port": free_port(), "controlPort": free_port(), **more}
+        self.url = f"http://127.0.0.1:{self._fixed['port']}"
+        self.control = f"http://127.0.0.1:{self._fixed['controlPort']}"
+        self.client = httpx.Client(base_url=self.url, timeout=30)
+        self.directory = folder / "xds"
+        self._write(endpoints, backends)
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "puna_router", "--config", str(self._file)),
+                    *("--directory", str(self.directory), "--drain-seconds", "20"),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            eventually(self.ready, 20)
+        except BaseException:
+            self.stop()
+            raise
+
+    def ready(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"{self.control}/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def state(self) -> RouterState:
+        answer = httpx.get(f"{self.control}/state")
+        return RouterState.model_validate_json(answer.text)
+
+    def metrics(self) -> str:
+        return httpx.get(f"{self.control}/metrics").text
+
+    def update(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
+        """Give new content and wait until Envoy runs it."""
+        before = self.state()
+        self._write(endpoints, backends)
+        eventually(lambda: self.state() != before, 10)
+
+    def wait_healthy(self, count: int, name: str = "chat") -> None:
+        def reached() -> bool:
+            return count == sum(backend.healthy for backend in self.state().endpoints[name].backends)
+
+        eventually(reached)
+
+    def _write(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
+        content = {**self._fixed, "endpoints": endpoints, "backends": backends}
+        unfinished = self._file.with_suffix(".new")
+        unfinished.write_text(json.dumps(content))
+        unfinished.replace(self._file)
+
+    def stop(self) -> int:
+        self.client.close()
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+            raise

@@ -1,0 +1,182 @@
+"""A small raw HTTP server that stands for llama-server: it records requests and answers as told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from puna_router.config import Backend
+
+T = TypeVar("T")
+PROCESS = "0123abcd"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One request as it came over the wire."""
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        return dict(self.headers).get(name)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+Answer = Callable[[Recorded], AsyncIterator[bytes]]
+"""Raw bytes of a response, head included."""
+
+
+def head(status: str = "200 OK", **headers: str) -> bytes:
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "", ""]).encode()
+
+
+def document(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
+    fixed = {"content_type": "application/json", **headers}
+    return head(status, **fixed, content_length=str(len(body))) + body
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def echo(request: Recorded) -> AsyncIterator[bytes]:
+    """The body back, byte for byte."""
+    yield document(request.body)
+
+
+def stream(events: int, pause: float) -> Answer:
+    """An SSE stream like llama-server's."""
+
+    async def answer(_: Recorded) -> AsyncIterator[bytes]:
+        yield head(content_type="text/event-stream", transfer_encoding="chunked")
+        for number in range(events):
+            yield chunk(f'data: {{"token":{number}}}\n\n'.encode())
+            await asyncio.sleep(pause)
+        timings = {"prompt_n": 3, "cache_n": 1, "predicted_n": events}
+        yield chunk(f"data: {json.dumps({'timings': timings})}\n\n".encode())
+        yield chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+
+    return answer
+
+
+@dataclass
+class Stub:
+    """One server; its methods are called from the test's thread."""
+
+    loop: asyncio.AbstractEventLoop
+    answer: Answer = echo
+    health: int = 200
+    host: str = "127.0.0.1"
+    port: int = 0
+    requests: list[Recorded] = field(default_factory=list)
+    checks: int = 0
+    _server: asyncio.Server | None = None
+    _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    def start(self) -> None:
+        self._call(self._start())
+
+    def kill(self) -> None:
+        """Reset every connection and refuse new ones, as a killed process does."""
+        self._call(self._kill())
+
+    def backend(self, process: str = PROCESS) -> dict[str, Any]:
+        found = Backend(address=self.host, port=self.port, process=process)
+        return found.model_dump(by_alias=True, exclude_none=True)
+
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+
+    async def _start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=1 << 26)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _kill(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            request = await read_request(reader)
+            if request.path == "/health":
+                self.checks += 1
+                writer.write(document(b"{}", status=f"{self.health} X"))
+            else:
+                self.requests.append(request)
+                async for part in self.answer(request):
+                    writer.write(part)
+                    await writer.drain()
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+
+async def read_request(reader: asyncio.StreamReader) -> Recorded:
+    raw = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = raw.strip().split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = tuple(
+        (name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines)
+    )
+    fields = dict(headers)
+    if fields.get("transfer-encoding") == "chunked":
+        body = b""
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            body += await reader.readexactly(size)
+            await reader.readexactly(2)
+        await reader.readexactly(2)
+    else:
+        body = await reader.readexactly(int(fields.get("content-length", "0")))
+    return Recorded(method, path, headers, body)
+
+
+class Stubs:
+    """Stub servers on an event loop in a thread of their own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+        self._started: list[Stub] = []
+
+    def start(self, answer: Answer = echo, host: str = "127.0.0.1") -> Stub:
+        stub = Stub(self.loop, answer=answer, host=host)
+        stub.start()
+        self._started.append(stub)
+        return stub
+
+    def close(self) -> None:
+        for stub in self._started:
+            stub.kill()
+        self._stop_tasks()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(10)
+        self.loop.close()
+
+    def _stop_tasks(self) -> None:
+        async def cancel() -> None:
+            mine = asyncio.current_task()
+            others = [task for task in asyncio.all_tasks() if task is not mine]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(cancel(), self.loop).result(10)
