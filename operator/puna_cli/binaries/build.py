@@ -80,6 +80,7 @@ def _build_one(
     with log.open("ab") as output:
         output.write(f"$ {' '.join(command)}\n".encode())
         output.flush()
+        begin = output.tell()
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -100,11 +101,11 @@ def _build_one(
             out.unlink()
         raise CommandError(
             f"building {tool.name} failed (exit status {process.returncode}); "
-            f"the whole log: {log}\n{_tail(log)}"
+            f"the whole log: {log}\n{_tail(log, begin)}"
         )
     out.rename(folder / tool.name)
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join(lines[-TAIL_LINES:])
+def _tail(log: Path, begin: int) -> str:
+    said = log.read_bytes()[begin:].decode(errors="replace").splitlines()
+    return "\n".join(said[-TAIL_LINES:])

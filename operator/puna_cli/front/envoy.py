@@ -142,12 +142,14 @@ def _connection_manager(directory: Path) -> Document:
             "local_reply_config": {
                 "mappers": [
                     _error(
-                        {"response_flag_filter": {"flags": ["UH", "UF", "NC"]}},
+                        _flags("UH", "NC"),
                         "NoRouter",
                         "no router of this namespace is ready: "
                         "it has one while it holds an LLMEndpoint",
                     ),
-                    _error(_status_at_least(400), "FrontError", "%LOCAL_REPLY_BODY%"),
+                    _error(_flags("UF", "UC", "UR"), "RouterUnavailable", "%LOCAL_REPLY_BODY%"),
+                    _error(_status("EQ", 503), "NoRouter", "%LOCAL_REPLY_BODY%"),
+                    _error(_status("GE", 400), "FrontError", "%LOCAL_REPLY_BODY%"),
                 ]
             },
             "http_filters": [
@@ -181,9 +183,13 @@ def _error(applies: Document, reason: str, message: str) -> Document:
     }
 
 
-def _status_at_least(code: int) -> Document:
-    comparison = {"op": "GE", "value": {"default_value": code, "runtime_key": "front.error_status"}}
-    return {"status_code_filter": {"comparison": comparison}}
+def _flags(*flags: str) -> Document:
+    return {"response_flag_filter": {"flags": list(flags)}}
+
+
+def _status(operator: str, code: int) -> Document:
+    value = {"default_value": code, "runtime_key": f"front.status_{operator.lower()}_{code}"}
+    return {"status_code_filter": {"comparison": {"op": operator, "value": value}}}
 
 
 def _ready(cluster: str) -> Document:
