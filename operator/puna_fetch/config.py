@@ -54,6 +54,8 @@ class Progress(Document):
     total_bytes: int | None = Field(default=None, ge=0)
     """Absent while the source has not said."""
     bytes_per_second: float | None = Field(default=None, ge=0)
+    message: str | None = None
+    """Why the source is asked again; absent while all goes well."""
 
 
 class FetchRequest(Document):

@@ -56,10 +56,10 @@ class Download:
             FetchFailed: the source or the cache fails for good.
         """
         policy = RetryPolicy(budget=self.client.limits.retry)
-        failures = Failures()
+        failures, trouble = Failures(), None
         while True:
             try:
-                return self._attempt()
+                return self._attempt(trouble)
             except Interrupted as interruption:
                 now, completed = time.monotonic(), self.partial.size()
                 failures = failures.after(now=now, completed=completed, worthwhile=_WORTHWHILE)
@@ -72,18 +72,24 @@ class Download:
                 )
                 if wait is None:
                     raise _given_up(interruption, failures) from interruption
-                self.log(f"{interruption.message}; asking again in {wait:.1f} s")
-                time.sleep(wait)
+                trouble = interruption.message
+                self.log(f"{trouble}; asking again in {wait:.1f} s")
+                time.sleep(min(wait, 1.0))
+                self._report_start(completed, trouble)
+                time.sleep(max(wait - 1.0, 0.0))
             except OSError as error:
                 raise self._cache_failure(error) from error
 
-    def _attempt(self) -> bool:
+    def _report_start(self, completed: int, trouble: str | None) -> None:
         note = self.partial.note()
-        ask = plan_request(self.partial.size(), note)
+        total = note.total if note else None
+        self.reporter.report(FetchStage.DOWNLOADING, completed, total, trouble)
+
+    def _attempt(self, trouble: str | None) -> bool:
+        ask = plan_request(self.partial.size(), self.partial.note())
         if isinstance(ask, Complete):
             return False
-        total = note.total if note else None
-        self.reporter.report(FetchStage.DOWNLOADING, ask.offset, total)
+        self._report_start(ask.offset, trouble)
         with self.client.get(self.url, ask.headers()) as reply:
             check_status(
                 reply.status,

@@ -12,12 +12,14 @@ from puna_fetch.reasons import FetchStage
 
 _INTERVAL = 1.0
 _SAMPLES = 10
+_LONGEST_MESSAGE = 500
 
 
 class _State(NamedTuple):
     stage: FetchStage
     completed: int
     total: int | None
+    message: str | None
 
 
 class Reporter:
@@ -45,9 +47,11 @@ class Reporter:
         finally:
             self._on_line = None
 
-    def report(self, stage: FetchStage, completed: int, total: int | None) -> None:
+    def report(
+        self, stage: FetchStage, completed: int, total: int | None, message: str | None = None
+    ) -> None:
         """Note the state; write it if a second has passed since the last line."""
-        state = _State(stage, completed, total)
+        state = _State(stage, completed, total, message)
         if self._latest is None or state.stage != self._latest.stage:
             self._samples.clear()
         self._latest = self._pending = state
@@ -64,7 +68,7 @@ class Reporter:
         if self._samples and state.completed < self._samples[-1][1]:
             self._samples.clear()  # started over
         self._samples.append((now, state.completed))
-        self._write(progress_line(state.stage, state.completed, state.total, rate(self._samples)))
+        self._write(_line(state, rate(self._samples)))
         if self._on_line:
             self._on_line()
 
@@ -77,13 +81,12 @@ def rate(samples: deque[tuple[float, int]]) -> float | None:
     return (last - first) / (end - start)
 
 
-def progress_line(
-    stage: FetchStage, completed: int, total: int | None, bytes_per_second: float | None
-) -> str:
-    """The `Progress` document as one line."""
-    document: dict[str, object] = {"stage": stage, "completedBytes": completed}
-    if total is not None:
-        document["totalBytes"] = total
+def _line(state: _State, bytes_per_second: float | None) -> str:
+    document: dict[str, object] = {"stage": state.stage, "completedBytes": state.completed}
+    if state.total is not None:
+        document["totalBytes"] = state.total
     if bytes_per_second is not None:
         document["bytesPerSecond"] = round(bytes_per_second, 1)
+    if state.message is not None:
+        document["message"] = state.message[:_LONGEST_MESSAGE]
     return json.dumps(document)

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +101,7 @@ class Program:
         credentials: Path | None = None,
         ca_file: Path | None = None,
         max_bytes: int | None = None,
-        before: Callable[[], None] | None = None,
+        wrapper: tuple[str, ...] = (),
     ) -> Running:
         request = FetchRequest(
             uri=uri,
@@ -113,7 +112,7 @@ class Program:
             ca_file=str(ca_file) if ca_file else None,
             max_bytes=max_bytes,
         )
-        return start_program([*request.to_args(), *flags], self.folder, self.environment, before)
+        return start_program([*request.to_args(), *flags], self.folder, self.environment, wrapper)
 
     def run(
         self,
@@ -123,7 +122,7 @@ class Program:
         credentials: Path | None = None,
         ca_file: Path | None = None,
         max_bytes: int | None = None,
-        before: Callable[[], None] | None = None,
+        wrapper: tuple[str, ...] = (),
     ) -> Outcome:
         return self.start(
             uri,
@@ -132,7 +131,7 @@ class Program:
             credentials=credentials,
             ca_file=ca_file,
             max_bytes=max_bytes,
-            before=before,
+            wrapper=wrapper,
         ).finish()
 
 
@@ -140,12 +139,12 @@ def start_program(
     arguments: list[str],
     folder: Path,
     environment: dict[str, str] | None = None,
-    before: Callable[[], None] | None = None,
+    wrapper: tuple[str, ...] = (),
 ) -> Running:
     folder.mkdir(parents=True, exist_ok=True)
     termination_log = folder / f"termination-{time.monotonic_ns()}.log"
     process = subprocess.Popen(
-        [sys.executable, "-m", "puna_fetch", *arguments],
+        [*wrapper, sys.executable, "-m", "puna_fetch", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -155,7 +154,6 @@ def start_program(
             **(environment or {}),
             "PUNA_TERMINATION_LOG": str(termination_log),
         },
-        preexec_fn=before,  # noqa: PLW1509 - the tests' servers hold no lock that a child needs
     )
     return Running(process, termination_log, time.monotonic())
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import resource
 import time
-from pathlib import Path
 
 from puna_fetch.config import FetchReason, FetchStage
 from tests.fetch.program import Program
@@ -260,10 +258,8 @@ def test_no_room_is_seen_before_the_first_byte(program: Program, source: SourceS
 def test_a_volume_that_fills_up_is_given_back(program: Program, source: SourceServer) -> None:
     source.always = serve(states_length=False)
 
-    def limit_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    assert program.run(source.url(), before=limit_files).reason == FetchReason.DISK_FULL
+    limit = ("sh", "-c", 'ulimit -f 200; exec "$@"', "sh")  # blocks of 512 or 1024 bytes
+    assert program.run(source.url(), wrapper=limit).reason == FetchReason.DISK_FULL
     assert not program.partial.exists()
     assert program.run(source.url()).code == 0
     assert program.is_in_place
@@ -335,8 +331,15 @@ def test_a_private_query_is_not_shown(program: Program, source: SourceServer) ->
     assert "secret" not in outcome.log + outcome.termination + outcome.output
 
 
-def test_a_source_that_is_not_there_is_given_up(program: Program, tmp_path: Path) -> None:
+def test_progress_says_why_a_source_is_asked_again(program: Program, source: SourceServer) -> None:
+    source.behaviours += [answer(503), answer(503), answer(503)]
+    messages = [line.message for line in program.run(source.url()).progress]
+    assert messages[0] is None
+    assert any("503 Service Unavailable" in (message or "") for message in messages)
+    assert messages[-1] is None
+
+
+def test_a_source_that_is_not_there_is_given_up(program: Program) -> None:
     outcome = program.run("http://127.0.0.1:9/model.gguf", "--retry-seconds=1")
     assert outcome.reason == FetchReason.DOWNLOAD_FAILED
     assert "127.0.0.1:9: cannot connect" in outcome.failure.message
-    assert tmp_path.exists()
