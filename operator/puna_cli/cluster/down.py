@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Mapping
 
 from puna_cli.cluster.launch import stop_programs
-from puna_cli.cluster.pods import end_pods, pod_processes
+from puna_cli.cluster.pods import end_pods
 from puna_cli.cluster.processes import running
+from puna_cli.cluster.program import split_at_pods
 from puna_cli.locks import locked
 from puna_cli.paths import cluster_paths
 from puna_cli.report import Report
@@ -22,13 +23,16 @@ def down(name: str, environment: Mapping[str, str], report: Report, *, purge: bo
         return False
     with locked(paths.lock, lambda: report.waiting("another command works on this cluster")):
         names = list(running(paths))
-        pods = pod_processes(paths)
-        if names or pods:
+        if names:
             with report.step("Ending all processes") as step:
-                stop_programs(paths, names, STOP_SECONDS)
-                # Whatever an agent that died before could not end.
-                end_pods(paths)
                 step.result = ", ".join(names)
+                before, after = split_at_pods(names)
+                stop_programs(paths, before, STOP_SECONDS)
+                end_pods(paths)
+                stop_programs(paths, after, STOP_SECONDS)
+        else:
+            # Pods outlive an agent that was killed.
+            end_pods(paths)
         if purge:
             shutil.rmtree(paths.root)
-    return bool(names or pods)
+    return bool(names)

@@ -74,7 +74,6 @@ def ensure_running(
     paths: ClusterPaths,
     programs: tuple[Program, ...],
     environment: Mapping[str, str],
-    descriptors: Mapping[str, int] | None = None,
 ) -> dict[str, Record]:
     """Start the programs that do not run as they should; the records of those started."""
     alive = running(paths)
@@ -83,14 +82,8 @@ def ensure_running(
     stop_programs(paths, outdated(digests, alive), {p.name: p.stop_seconds for p in programs})
     alive = running(paths)
     base = child_environment(environment)
-    passed = descriptors or {}
     return {
-        program.name: start(
-            paths,
-            program,
-            base,
-            descriptors=(passed[program.name],) if program.name in passed else (),
-        )
+        program.name: start(paths, program, base)
         for program in programs
         if program.name not in alive
     }

@@ -28,8 +28,6 @@ def start(
     paths: ClusterPaths,
     program: Program,
     environment: Mapping[str, str],
-    *,
-    descriptors: tuple[int, ...] = (),
 ) -> Record:
     """Start a program in a session of its own, its output in its log, and write its record."""
     log = paths.log(program.name)
@@ -45,7 +43,6 @@ def start(
                 cwd=paths.root,
                 env={**environment, **program.environment},
                 start_new_session=True,
-                pass_fds=descriptors,
             )
         except OSError as error:
             raise CommandError(f"cannot start {program.argv[0]}: {error.strerror}") from error

@@ -62,6 +62,13 @@ def in_stop_order(names: Iterable[str]) -> list[list[str]]:
     return [group for group in groups if group]
 
 
+def split_at_pods(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What ends before the Pods do, and what after them: the API server and its storage."""
+    chosen = list(names)
+    storage = {"apiserver", "etcd"}
+    return [n for n in chosen if n not in storage], [n for n in chosen if n in storage]
+
+
 def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """What every process gets of the user's environment: where things are, no credentials."""
     kept = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from puna_cli.errors import CommandError
 from puna_cli.paths import ClusterPaths
@@ -31,8 +31,6 @@ class ClusterState(BaseModel):
 
     name: str
     ports: Ports
-    network: int | None = Field(default=None, ge=0, le=255)
-    """Third part of the Pod network 127.77.N.0/24; absent where Pods share 127.0.0.1."""
     accelerator: str = "cpu"
     models_folders: tuple[str, ...] = ()
     kubeconfig: str | None = None
@@ -52,11 +50,6 @@ class ClusterState(BaseModel):
     def front(self) -> str:
         """URL of the front."""
         return f"http://127.0.0.1:{self.ports.front}"
-
-    @property
-    def pod_network(self) -> str | None:
-        """The Pod network in CIDR notation."""
-        return None if self.network is None else f"127.77.{self.network}.0/24"
 
 
 def read_state(paths: ClusterPaths) -> ClusterState | None:

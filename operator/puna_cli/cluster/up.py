@@ -19,15 +19,14 @@ from puna_cli.cluster.host import (
     find_envoy,
     find_llama_server,
 )
-from puna_cli.cluster.launch import Launched, ensure_running, launch_control_plane, stop_programs
+from puna_cli.cluster.launch import Launched, ensure_running, launch_control_plane
 from puna_cli.cluster.manifests import access_rules, custom_resources, storage_class
-from puna_cli.cluster.network import choose_network, has_pod_networks, reserve_network
 from puna_cli.cluster.prepare import make_folders
-from puna_cli.cluster.processes import program_digest, running
-from puna_cli.cluster.program import Program, Record, outdated
+from puna_cli.cluster.processes import running
+from puna_cli.cluster.program import Program, Record
 from puna_cli.cluster.ready import front_is_ready, node_is_ready, operator_is_healthy
 from puna_cli.cluster.settle import UpOptions, settle
-from puna_cli.cluster.state import ClusterState, read_state, write_private, write_state
+from puna_cli.cluster.state import ClusterState, read_state, write_private
 from puna_cli.cluster.wait import wait_until
 from puna_cli.cluster.workload import agent, agent_config, front, operator
 from puna_cli.kubectl import Kubectl
@@ -121,11 +120,12 @@ def _workload(
     python = sys.executable
     for folder in launched.state.models_folders:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    state, agent_started = _agent(paths, launched.state, host, environment)
-    started = {
-        **agent_started,
-        **ensure_running(paths, (front(paths, state, python, host.envoy),), environment),
-    }
+    state = launched.state
+    started = ensure_running(
+        paths,
+        (_agent(paths, state, host), front(paths, state, python, host.envoy)),
+        environment,
+    )
     step.note("applying custom resources and access rules")
     Kubectl(host.kubectl, paths.kubeconfig).apply(
         [*custom_resources(), *access_rules(), storage_class()]
@@ -138,37 +138,18 @@ def _workload(
     return state, tuple(started)
 
 
-def _agent(
-    paths: ClusterPaths, state: ClusterState, host: Host, environment: Mapping[str, str]
-) -> tuple[ClusterState, dict[str, Record]]:
-    """Start the node agent; the Pod network stays reserved while it lives."""
-    config_file = paths.agent / "agent.json"
-
-    def program(state: ClusterState) -> Program:
-        config = agent_config(
-            paths,
-            state,
-            python=sys.executable,
-            llama_server=host.llama_server,
-            envoy=host.envoy,
-            accelerators=accelerator_count(state.accelerator),
-        )
-        write_private(config_file, config.model_dump_json(by_alias=True, indent=1))
-        return agent(paths, config_file, sys.executable)
-
-    wanted = program(state)
-    alive = {name: record for name, record in running(paths).items() if name == "agent"}
-    if alive and not outdated({"agent": program_digest(wanted)}, alive):
-        return state, {}
-    stop_programs(paths, list(alive), {"agent": wanted.stop_seconds})
-    if not has_pod_networks():
-        return state, ensure_running(paths, (wanted,), environment)
-    network, reservation = choose_network(state.network, reserve_network)
-    with reservation:
-        state = state.model_copy(update={"network": network})
-        write_state(paths, state)
-        descriptors = {"agent": reservation.fileno()}
-        return state, ensure_running(paths, (program(state),), environment, descriptors)
+def _agent(paths: ClusterPaths, state: ClusterState, host: Host) -> Program:
+    config = agent_config(
+        paths,
+        state,
+        python=sys.executable,
+        llama_server=host.llama_server,
+        envoy=host.envoy,
+        accelerators=accelerator_count(state.accelerator),
+    )
+    file = paths.agent / "agent.json"
+    write_private(file, config.model_dump_json(by_alias=True, indent=1))
+    return agent(paths, file, sys.executable)
 
 
 def _wait_workload(

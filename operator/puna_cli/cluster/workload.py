@@ -16,6 +16,8 @@ from puna_node.config import RESOURCE_METAL, AgentConfig, Profile
 
 RESOURCE_CUDA: Final = "nvidia.com/gpu"
 NODE_ADDRESS: Final = "127.0.0.1"
+POD_NETWORK: Final = "127.77.0.0/16"
+"""Each agent takes a part of it that no other agent of this host has."""
 
 
 def operator_settings(
@@ -79,7 +81,7 @@ def agent_config(
         tainted=False,
         extended_resources={resource: accelerators} if resource and accelerators else {},
         address=NODE_ADDRESS,
-        pod_network=state.pod_network,
+        pod_network=POD_NETWORK,
         port=state.ports.agent,
         serving_certificate=str(paths.certificate("node-server")),
         serving_key=str(paths.key("node-server")),
@@ -89,7 +91,8 @@ def agent_config(
             Profile(image=IMAGE_LLAMA_SERVER, run=llama_server, drain_slots=True),
             Profile(image=IMAGE_PUNA, command=("puna-fetch",), run=(python, "-m", "puna_fetch")),
             Profile(image=IMAGE_ROUTER, run=(python, "-m", "puna_router")),
-            Profile(image=IMAGE_ENVOY, run=(envoy,)),
+            # Several Envoys of one host must not share memory by number.
+            Profile(image=IMAGE_ENVOY, run=(envoy, "--disable-hot-restart", "--concurrency=2")),
         ),
         volume_root=str(paths.volumes),
     )

@@ -44,7 +44,7 @@ async def run_envoy(envoy: str, directory: Path, port: int, cluster: str) -> Non
     publish(directory, "bootstrap.json", bootstrap(directory, port))
     process = await asyncio.create_subprocess_exec(
         *(envoy, "-c", str(directory / "bootstrap.json"), "--log-level", "warning"),
-        *("--concurrency", "2", "--use-dynamic-base-id"),
+        *("--concurrency", "2", "--disable-hot-restart"),
     )
     try:
         raise EnvoyEndedError(f"Envoy ended with status {await process.wait()}")

@@ -10,6 +10,7 @@ from puna_cli.cluster.program import (
     digest,
     in_stop_order,
     outdated,
+    split_at_pods,
 )
 from puna_cli.cluster.state import ClusterState, Ports
 from puna_cli.cluster.workload import agent_config, operator, operator_settings
@@ -18,7 +19,7 @@ from tests.cluster import read_json
 
 PATHS = ClusterPaths(Path("/state/puna"))
 PORTS = Ports(etcd=1, etcd_peer=2, api=3, agent=4, operator=5, front=6)
-STATE = ClusterState(name="puna", ports=PORTS, network=9, models_folders=("/models", "/more"))
+STATE = ClusterState(name="puna", ports=PORTS, models_folders=("/models", "/more"))
 
 
 def flags(name: str) -> dict[str, str]:
@@ -39,6 +40,13 @@ def test_whoever_makes_pods_ends_before_the_pods_and_storage_ends_last() -> None
 
 def test_a_program_of_an_older_puna_ends_first() -> None:
     assert in_stop_order(["etcd", "something"]) == [["something"], ["etcd"]]
+
+
+def test_pods_end_while_the_api_server_still_answers() -> None:
+    assert split_at_pods(["apiserver", "agent", "etcd", "front"]) == (
+        ["agent", "front"],
+        ["apiserver", "etcd"],
+    )
 
 
 def test_a_program_that_would_be_started_otherwise_is_outdated() -> None:
@@ -112,14 +120,14 @@ def test_the_agent_offers_pods_only_what_the_cluster_is_told() -> None:
     )
     assert config.node_name == "puna-puna"
     assert config.allowed_host_paths == ("/models", "/more", "/state/puna/model-cache")
-    assert config.pod_network == "127.77.9.0/24"
+    assert config.pod_network == "127.77.0.0/16"
     assert config.extended_resources == {"nvidia.com/gpu": 2}
     assert not config.tainted
     by_image = {p.image.rsplit("/", 1)[1]: p for p in config.profiles}
     assert by_image["llama-server"].run == ("llama",)
     assert by_image["llama-server"].drain_slots
     assert by_image["puna"].command == ("puna-fetch",)
-    assert by_image["envoy"].run == ("/envoy",)
+    assert by_image["envoy"].run[:2] == ("/envoy", "--disable-hot-restart")
 
 
 def test_the_operator_publishes_the_front_and_binds_pod_addresses() -> None:

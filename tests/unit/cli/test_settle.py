@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from puna_cli.cluster.network import choose_network
 from puna_cli.cluster.ports import choose, choose_front
 from puna_cli.cluster.settle import UpOptions, settle
 from puna_cli.cluster.state import ClusterState, Ports
@@ -11,7 +10,6 @@ from puna_cli.errors import CommandError
 STORED = ClusterState(
     name="puna",
     ports=Ports(etcd=1, etcd_peer=2, api=3, agent=4, operator=5, front=18080),
-    network=7,
     models_folders=("/models",),
 )
 EVERYTHING = ("etcd", "apiserver", "agent", "operator", "front")
@@ -84,10 +82,3 @@ def test_too_few_free_ports_are_an_error() -> None:
 def test_the_remembered_front_port_comes_before_the_first_free_one() -> None:
     assert choose_front(lambda _: True, None, 18099) == 18099
     assert choose_front(lambda port: port != 18099, None, 18099) == 18080
-
-
-def test_the_preferred_network_is_taken_if_nobody_has_it() -> None:
-    assert choose_network(7, lambda n: f"held {n}") == (7, "held 7")
-    assert choose_network(7, lambda n: None if n in (7, 0) else n) == (1, 1)
-    with pytest.raises(CommandError, match="all 256 Pod networks"):
-        choose_network(None, lambda _: None)
