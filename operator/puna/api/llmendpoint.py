@@ -231,6 +231,8 @@ class FetchStatus(Model):
     """Bytes in all, once known."""
     bytes_per_second: int | None = None
     """Speed."""
+    message: str | None = None
+    """Why the source is being asked again, if it is."""
     pod: str
     """The Pod that fetches (the slowest, if several do)."""
 

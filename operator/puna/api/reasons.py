@@ -64,6 +64,8 @@ class Reason(StrEnum):
     """There is no file at `spec.model.uri`."""
     DISK_FULL = "DiskFull"
     """The model cache has too little room."""
+    CACHE_UNUSABLE = "CacheUnusable"
+    """The model cache cannot be written or locked; the message says which."""
     UNAUTHORIZED = "Unauthorized"
     """The source refused `spec.model.credentialsSecretRef`, or wants one."""
     DOWNLOAD_FAILED = "DownloadFailed"

@@ -21,6 +21,7 @@ FETCH_REASONS: Final = {
     "ChecksumMismatch": Reason.CHECKSUM_MISMATCH,
     "FileNotFound": Reason.FILE_NOT_FOUND,
     "DiskFull": Reason.DISK_FULL,
+    "CacheUnusable": Reason.CACHE_UNUSABLE,
     "AddressRefused": Reason.ADDRESS_REFUSED,
     "Unauthorized": Reason.UNAUTHORIZED,
     "DownloadFailed": Reason.DOWNLOAD_FAILED,

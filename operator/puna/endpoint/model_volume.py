@@ -34,6 +34,7 @@ def model_volume(model: ModelSource, *, namespace: str, settings: Settings) -> M
     """Return the volumes of a model; the uri has passed the acceptance checks."""
     parts = urlsplit(model.uri)
     folder = folder_of(model.uri, settings.model_folders) if parts.scheme == "file" else None
+    records: str | None = None
     path = model_path(uri=model.uri, namespace=namespace, sha256=model.sha256, source_root=folder)
     if parts.scheme in {"file", "pvc"}:
         source: Manifest = {"name": "source"}
@@ -44,6 +45,10 @@ def model_volume(model: ModelSource, *, namespace: str, settings: Settings) -> M
         volumes = [source]
         server_mounts = [{"name": "source", "mountPath": SOURCE_MOUNT, "readOnly": True}]
         fetch_mounts = list(server_mounts)
+        if settings.model_cache_host_path is not None:
+            volumes.append({"name": "models", **_cache(model, settings)})
+            fetch_mounts.append({"name": "models", "mountPath": MODELS_MOUNT})
+            records = f"{MODELS_MOUNT}/{namespace}/.records"
     else:
         volumes = [{"name": "models", **_cache(model, settings)}]
         server_mounts = [{"name": "models", "mountPath": MODELS_MOUNT, "readOnly": True}]
@@ -68,6 +73,7 @@ def model_volume(model: ModelSource, *, namespace: str, settings: Settings) -> M
             credentials_directory=CREDENTIALS_MOUNT if model.credentials_secret_ref else None,
             ca_file=f"{CA_MOUNT}/{CA_MEMBER}" if model.ca_secret_ref else None,
             allowed_networks=settings.allowed_networks,
+            record_directory=records,
         ),
     )
 

@@ -24,6 +24,7 @@ def fetch_status(progress: Mapping[str, Progress]) -> FetchStatus | None:
         if slowest.bytes_per_second is None
         else round(slowest.bytes_per_second),
         pod=pod,
+        message=slowest.message,
     )
 
 
@@ -38,7 +39,9 @@ def describe(status: FetchStatus) -> str:
     else:
         text = f"{done:.1f} GiB"
     speed = status.bytes_per_second
-    return f"{status.stage}: {text}" + (f", {speed / MEBIBYTE:.0f} MiB/s" if speed else "")
+    pace = f", {speed / MEBIBYTE:.0f} MiB/s" if speed else ""
+    why = f"; {status.message}" if status.message else ""
+    return f"{status.stage}: {text}{pace}{why}"
 
 
 def _left(progress: Progress) -> float:
