@@ -51,6 +51,7 @@ FIELD_PATHS: Final[dict[str, set[str]]] = {
         "status.fetch",
         "status.fetch.stage",
         "status.fetch.completedBytes",
+        "status.fetch.message",
         "status.fetch.totalBytes",
         "status.fetch.bytesPerSecond",
         "status.fetch.pod",
