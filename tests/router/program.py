@@ -79,6 +79,10 @@ class RouterProgram:
             self.stop()
             raise
 
+    def socket(self) -> socket.socket:
+        """A bare connection to the listener for clients."""
+        return socket.create_connection(("127.0.0.1", self._fixed["port"]), timeout=10)
+
     def ready(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:

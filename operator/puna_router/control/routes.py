@@ -124,7 +124,8 @@ def _retry_policy(retries: int) -> Resource:
         "retriable_status_codes": [503],
         "num_retries": retries,
         "retry_host_predicate": [PREVIOUS_HOSTS],
-        "host_selection_retry_max_attempts": 5,
+        # Among equally busy backends the choice is by chance: enough draws to find another one.
+        "host_selection_retry_max_attempts": 32,
         "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.250s"},
     }
 

@@ -104,7 +104,10 @@ class Validator:
 def reason(output: str) -> str:
     """What Envoy complains of, from the output of a failed validation."""
     found = re.search(r"error initializing configuration '[^']*': (.*)", output, re.DOTALL)
-    return " ".join((found.group(1) if found else output).split())[:1000]
+    text = found.group(1) if found else output
+    if text.startswith("goo.gle/debug"):  # the whole document, and what is wrong at its end
+        text = text.rpartition("\n: ")[2]
+    return " ".join(text.split())[:1000]
 
 
 def _key(config: EndpointConfig) -> str:

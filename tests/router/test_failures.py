@@ -1,0 +1,212 @@
+"""Backends that fall ill, die and come back, under requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
+import httpx
+import psutil
+import pytest
+
+from tests.router.conftest import StartRouter
+from tests.router.program import RouterProgram, endpoint, eventually
+from tests.router.stub import Recorded, Stub, Stubs, document, head, stream
+
+CHAT = "/v1/chat/completions"
+
+
+async def slow(_: Recorded) -> AsyncIterator[bytes]:
+    await asyncio.sleep(0.03)
+    yield document(b"{}")
+
+
+class Load:
+    """Steady requests from a few clients until left."""
+
+    def __init__(self, router: RouterProgram, clients: int = 6) -> None:
+        self._router = router
+        self._stop = Event()
+        self._pool = ThreadPoolExecutor(clients)
+        self._clients = clients
+        self.statuses: list[int] = []
+
+    def __enter__(self) -> Load:
+        self._futures = [self._pool.submit(self._ask) for _ in range(self._clients)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for future in self._futures:
+            future.result(30)
+        self._pool.shutdown()
+
+    def _ask(self) -> None:
+        with httpx.Client(base_url=self._router.url, timeout=30) as client:
+            while not self._stop.is_set():
+                self.statuses.append(client.post(CHAT, json={"prompt": "x"}).status_code)
+
+
+def grows(stub: Stub, seconds: float) -> bool:
+    """Whether a backend gets requests within a time."""
+    before = len(stub.requests)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if len(stub.requests) > before:
+            return True
+        time.sleep(0.005)
+    return False
+
+
+@pytest.mark.parametrize(("interval", "threshold"), [(0.2, 3), (0.5, 2)])
+def test_a_backend_whose_health_fails_is_out_in_time_and_comes_back(
+    stubs: Stubs, start_router: StartRouter, interval: float, threshold: int
+) -> None:
+    ill, well = stubs.start(slow), stubs.start(slow)
+    check = {"intervalSeconds": interval, "failureThreshold": threshold}
+    router = start_router(
+        [endpoint(healthCheck=check)], {"chat": [ill.backend(), well.backend()]}
+    )
+    router.wait_healthy(2)
+    with Load(router) as load:
+        assert grows(ill, 2)
+        ill.health = 503
+        fell = time.monotonic()
+        eventually(lambda: not grows(ill, 0.15), pause=0)
+        took = time.monotonic() - fell - 0.15
+        assert took <= threshold * interval * 1.1 + 0.5
+        # One failed check fewer must not do it.
+        assert took >= (threshold - 1) * interval * 0.9
+        ill.health = 200
+        assert grows(ill, interval * 1.1 + 0.5)
+    assert {200} == set(load.statuses)
+
+
+def test_a_killed_backend_costs_no_plain_request(stubs: Stubs, start_router: StartRouter) -> None:
+    dies, stays = stubs.start(slow), stubs.start(slow)
+    router = start_router([endpoint()], {"chat": [dies.backend(), stays.backend()]})
+    router.wait_healthy(2)
+    with Load(router) as load:
+        assert grows(dies, 2)
+        for _ in range(3):
+            dies.kill()
+            began = time.monotonic()
+            router.wait_healthy(1)
+            assert time.monotonic() - began < 1
+            dies.start()
+            eventually(lambda: grows(dies, 0.1))
+    assert len(load.statuses) > 20
+    assert {200} == set(load.statuses)
+
+
+def test_a_backend_that_dies_after_reading_is_tried_elsewhere_only_before_its_first_byte(
+    stubs: Stubs, start_router: StartRouter
+) -> None:
+    async def break_off(request: Recorded) -> AsyncIterator[bytes]:
+        if b"begun" in request.body:
+            yield head(content_type="text/event-stream", transfer_encoding="chunked")
+            await asyncio.sleep(0.05)
+        raise ConnectionError
+
+    breaks, works = stubs.start(break_off), stubs.start()
+    router = start_router([endpoint()], {"chat": [breaks.backend(), works.backend()]})
+    router.wait_healthy(2)
+    for _ in range(10):
+        assert router.client.post(CHAT, json={"prompt": "x"}).status_code == 200
+    assert breaks.requests
+    attempts, broken = 0, 0
+    before = len(works.requests)
+    while broken < 3:
+        attempts += 1
+        try:
+            router.client.post(CHAT, json={"begun": 1})
+        except httpx.RemoteProtocolError:
+            broken += 1
+    assert len(works.requests) - before == attempts - broken
+
+
+def test_a_refusal_with_503_is_tried_elsewhere_and_no_other_error_is(
+    stubs: Stubs, start_router: StartRouter
+) -> None:
+    async def refuse(request: Recorded) -> AsyncIterator[bytes]:
+        status = "500 Oops" if b"five" in request.body else "503 Loading"
+        yield document(b'{"error":{"message":"mine"}}', status=status)
+
+    loads, works = stubs.start(refuse), stubs.start()
+    router = start_router([endpoint()], {"chat": [loads.backend(), works.backend()]})
+    router.wait_healthy(2)
+    plain = [router.client.post(CHAT, json={"prompt": "x"}).status_code for _ in range(200)]
+    assert {200} == set(plain)
+    assert loads.requests
+    poisoned = [router.client.post(CHAT, json={"five": 1}) for _ in range(200)]
+    assert {200, 500} == {answer.status_code for answer in poisoned}
+    assert {'{"error":{"message":"mine"}}'} == {
+        answer.text for answer in poisoned if answer.status_code == 500
+    }
+    # What a backend answers never excludes it.
+    assert all(backend.healthy for backend in router.state().endpoints["chat"].backends)
+
+
+def test_all_backends_down_is_an_error_at_once_and_heals(
+    stubs: Stubs, start_router: StartRouter
+) -> None:
+    pair = [stubs.start(), stubs.start()]
+    router = start_router([endpoint()], {"chat": [stub.backend() for stub in pair]})
+    router.wait_healthy(2)
+    for stub in pair:
+        stub.health = 500
+    router.wait_healthy(0)
+    for _ in range(20):
+        began = time.monotonic()
+        answer = router.client.post(CHAT, json={})
+        assert time.monotonic() - began < 0.2
+        assert answer.status_code == 503
+        assert answer.json()["error"]["reason"] == "no_healthy_endpoint"
+        assert answer.headers["retry-after"] == "5"
+    for stub in pair:
+        stub.health = 200
+    router.wait_healthy(2)
+    assert router.client.post(CHAT, json={}).status_code == 200
+
+
+def test_a_silent_stream_ends_at_the_idle_timeout_and_no_earlier(
+    stubs: Stubs, start_router: StartRouter
+) -> None:
+    async def stall(request: Recorded) -> AsyncIterator[bytes]:
+        if b"late" in request.body:
+            yield head(content_type="text/event-stream", transfer_encoding="chunked")
+        await asyncio.sleep(30)
+
+    stub = stubs.start(stall)
+    router = start_router([endpoint(idleTimeoutSeconds=1, retries=0)], {"chat": [stub.backend()]})
+    router.wait_healthy(1)
+    began = time.monotonic()
+    answer = router.client.post(CHAT, json={})
+    assert 0.9 < time.monotonic() - began < 2.5
+    assert (504, "backend_timeout") == (answer.status_code, answer.json()["error"]["reason"])
+    began = time.monotonic()
+    with pytest.raises(httpx.RemoteProtocolError):
+        router.client.post(CHAT, json={"late": 1})
+    assert 0.9 < time.monotonic() - began < 3.5
+    stub.answer = stream(6, 0.6)  # longer than the timeout, never silent for as long
+    assert "[DONE]" in router.client.post(CHAT, json={}).text
+
+
+def test_envoy_is_started_again_when_it_dies(stubs: Stubs, start_router: StartRouter) -> None:
+    stub = stubs.start()
+    router = start_router([endpoint()], {"chat": [stub.backend()]})
+    router.wait_healthy(1)
+    (envoy,) = psutil.Process(router.process.pid).children()
+    envoy.kill()
+    envoy.wait(10)
+
+    def works() -> bool:
+        try:
+            return router.client.post(CHAT, json={}).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    assert eventually(works) < 3
