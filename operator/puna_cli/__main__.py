@@ -26,7 +26,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except CommandError as error:
-            Report().line("[red]error[/red]")
+            click.secho("error: ", fg="red", err=True, nl=False)
             click.echo(str(error), err=True)
             ctx.exit(1)
 
@@ -116,7 +116,7 @@ def status_command(*, name: str) -> None:
         report.text(f"Cluster {name} is not running: `puna up` starts it.")
         sys.exit(NOT_UP)
     table = Table(box=None, pad_edge=False)
-    for column in ("process", "state", "pid", "for", "memory", "log"):
+    for column in ("process", "state", "pid", "for", "memory"):
         table.add_column(column)
     for process in status.processes:
         table.add_row(
@@ -125,9 +125,9 @@ def status_command(*, name: str) -> None:
             str(process.pid or ""),
             f"{process.seconds:.0f} s" if process.pid else "",
             f"{process.memory >> 20} MiB" if process.pid else "",
-            str(paths.log(process.name)),
         )
     report.console.print(table, soft_wrap=True)
+    report.text(f"logs: {paths.logs}")
     for what, good in status.checks.items():
         report.line(f"{what}: {'[green]yes[/green]' if good else '[red]no[/red]'}")
     if status.state.kubeconfig is None:

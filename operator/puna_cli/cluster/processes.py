@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from puna_cli.errors import CommandError
 from puna_cli.paths import ClusterPaths
 
 TAIL_LINES = 15
+KILL_SECONDS = 5.0
+"""How long a killed process may take to be gone."""
+POLL_SECONDS = 0.02
 START_TIME_TOLERANCE = 2.0
 """Seconds that the kernel's start time may seem to move when the clock is set."""
 
@@ -79,11 +83,9 @@ def find(record: Record) -> psutil.Process | None:
         started = process.create_time()
         if abs(started - record.started) > START_TIME_TOLERANCE:
             return None
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
     except psutil.NoSuchProcess:
         return None
-    return process
+    return None if _has_ended(process) else process
 
 
 def stop(processes: Iterable[psutil.Process], seconds: float) -> None:
@@ -91,10 +93,10 @@ def stop(processes: Iterable[psutil.Process], seconds: float) -> None:
     alive = list(processes)
     for process in alive:
         _signal(process, kill=False)
-    _, alive = psutil.wait_procs(alive, timeout=seconds)
+    alive = _wait(alive, seconds)
     for process in alive:
         _signal(process, kill=True)
-    psutil.wait_procs(alive, timeout=5)
+    _wait(alive, KILL_SECONDS)
 
 
 def forget(paths: ClusterPaths, name: str) -> None:
@@ -124,6 +126,24 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
     except FileNotFoundError:
         return "  (no log)"
     return "\n".join(f"  {line[:400]}" for line in text.splitlines()[-lines:])
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that have not ended within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        processes = [process for process in processes if not _has_ended(process)]
+        if not processes or time.monotonic() > deadline:
+            return processes
+        time.sleep(POLL_SECONDS)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    # A zombie has ended; its parent (init, which may take seconds) is nothing to wait for.
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _signal(process: psutil.Process, *, kill: bool) -> None:
