@@ -12,6 +12,9 @@ from puna.api.rbac import OPERATOR_RULES, ROUTER_ROLE, ROUTER_RULES
 from puna.settings import Settings
 from tests.charts.helm import CHART, SCENARIOS, Helm, HelmError
 
+# The first test may have to build Helm.
+pytestmark = pytest.mark.timeout(900)
+
 ONE_NAMESPACE = f"--values={CHART}/ci/02-one-namespace-values.yaml"
 OWN_NODES = f"--values={CHART}/ci/03-own-nodes-values.yaml"
 MONITORED = f"--values={CHART}/ci/04-monitored-values.yaml"

@@ -14,7 +14,8 @@ from puna.api.crd import KINDS
 from tests.charts.helm import CHART, SCENARIOS, Helm
 from tests.cluster import ControlPlane
 
-pytestmark = pytest.mark.api
+# The first test may have to build Helm.
+pytestmark = [pytest.mark.api, pytest.mark.timeout(900)]
 
 DEFINITIONS = [f"crd/{kind.plural}.puna.dev" for kind in KINDS]
 DEFINITION = "customresourcedefinitions/llmendpoints.puna.dev"
