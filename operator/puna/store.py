@@ -50,13 +50,15 @@ class Store:
     """Objects of all watched types."""
 
     def __init__(self, changed: Callable[[Change], None]) -> None:
-        """Tell `changed` what others did; own writes are known to who wrote."""
+        """Tell `changed` what watches show; `written` returns what an own write changed."""
         self._changed = changed
         self._objects: dict[str, dict[Ref, Manifest]] = {item.kind: {} for item in WATCHED}
         self._by_namespace: _Index[tuple[str, str]] = _Index()
         self._by_owner: _Index[str] = _Index()
         self._by_endpoint: _Index[Ref] = _Index()
         self._shown: dict[str, int] = {}
+        self.revision = 0
+        """Number of the last change to any object."""
         self.synced: Final = asyncio.Event()
         """Set once every watched type was listed: before, absence means nothing."""
 
@@ -71,6 +73,10 @@ class Store:
     def all(self, kind: str) -> Iterable[Manifest]:
         """Return all objects of a kind."""
         return self._objects[kind].values()
+
+    def count(self, kind: str) -> int:
+        """Return how many objects of a kind there are."""
+        return len(self._objects[kind])
 
     def in_namespace(self, kind: str, namespace: str) -> Iterable[Manifest]:
         """Return the objects of a kind in a namespace."""
@@ -113,14 +119,17 @@ class Store:
         """Learn that a watch has shown everything up to a version."""
         self._shown[resource.kind] = int(version)
 
-    def written(self, manifest: Manifest) -> None:
+    def written(self, manifest: Manifest) -> Change | None:
         """Take over the answer to an own write, unless the watch has shown what came after it."""
         before = self.find(manifest["kind"], ref_of(manifest))
         version = version_of(manifest)
         if version <= self._shown.get(manifest["kind"], 0):
-            return
-        if before is None or version_of(before) < version:
-            self._put(trim(manifest))
+            return None
+        if before is not None and version_of(before) >= version:
+            return None
+        after = trim(manifest)
+        self._put(after)
+        return Change(before, after)
 
     def deleted(self, manifest: Manifest) -> None:
         """Forget an object that we have deleted."""
@@ -135,6 +144,7 @@ class Store:
         self._changed(Change(before, manifest))
 
     def _put(self, manifest: Manifest) -> None:
+        self.revision += 1
         kind, ref = manifest["kind"], ref_of(manifest)
         before = self._objects[kind].get(ref)
         if before is not None:
@@ -148,6 +158,7 @@ class Store:
             self._by_endpoint.add(endpoint, manifest)
 
     def _remove(self, manifest: Manifest) -> None:
+        self.revision += 1
         kind, ref = manifest["kind"], ref_of(manifest)
         del self._objects[kind][ref]
         self._by_namespace.discard((kind, ref.namespace), manifest)

@@ -1,4 +1,4 @@
-"""Requests to the API server: get, list names, apply, delete. Decides nothing, blocks nobody."""
+"""Requests to the API server: get, list, apply, delete. Decides nothing, blocks nobody."""
 
 from __future__ import annotations
 
@@ -54,18 +54,19 @@ class Client:
             return False
         return True
 
-    async def names(
+    async def metadata(
         self, resource: ResourceType, namespace: str, *, label_selector: str
-    ) -> frozenset[str]:
-        """Return the names of a namespace's objects that a selector matches."""
+    ) -> list[Manifest]:
+        """Return the metadata of a namespace's objects that a selector matches, as last cached."""
         answer = await self._request(
             "list",
             resource,
             resource.path(namespace),
-            params={"labelSelector": label_selector},
+            params={"labelSelector": label_selector, "resourceVersion": "0"},
             accept=_METADATA_LIST,
         )
-        return frozenset(item["metadata"]["name"] for item in answer["items"])
+        items: list[Manifest] = answer["items"]
+        return items
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
         """Apply an object and return it as it now is.

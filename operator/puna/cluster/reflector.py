@@ -79,6 +79,7 @@ class Reflector:
         self._trouble = ""
         self.heard_at = time.monotonic()
         """When the API server last sent anything, on the monotonic clock."""
+        self.plural: Final = resource.plural
 
     async def run(self) -> None:
         """List, then watch; after trouble go on where possible. Ends by cancellation alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Any, Final
@@ -38,3 +39,8 @@ def amount(value: Any) -> Decimal | None:
     if suffix in _FACTORS:
         return Decimal(number) * _FACTORS[suffix]
     return Decimal(number + suffix)
+
+
+def mebibytes(quantity: str) -> int:
+    """Return a quantity of bytes in MiB, rounded up; the schema admits nothing but quantities."""
+    return math.ceil((amount(quantity) or 0) / _FACTORS["Mi"])

@@ -1,0 +1,50 @@
+"""Kind: what the one reconciliation loop has to know of a kind of resource."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from puna.api.resource import Model
+from puna.cluster.resources import ResourceType
+from puna.context import Context
+from puna.core.plan import Manifest, Plan, Ref
+from puna.settings import Settings
+from puna.store import Store
+
+ResourceT = TypeVar("ResourceT")
+ObservedT = TypeVar("ObservedT", bound=Any)
+"""A frozen dataclass with `children`, `foreign` and `rejected`."""
+StatusT = TypeVar("StatusT")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStatus(Generic[ResourceT]):
+    """The status of a kind as the API server holds it."""
+
+    resource: ResourceType
+    read: Callable[[ResourceT], Model]
+    invalid: Callable[[Manifest, str, datetime], Model]
+    """The status of a resource that cannot be read, with what stands in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[ResourceT, ObservedT, StatusT]):
+    """One kind of resource: how it is read, planned and owned."""
+
+    name: str
+    find: Callable[[Context, Ref], ResourceT | None]
+    """The resource, unless it is gone or going."""
+    observe: Callable[[Context, ResourceT], Awaitable[ObservedT]]
+    plan: Callable[[ResourceT, ObservedT, Settings, datetime], Plan[StatusT]]
+    owner: Callable[[Store, ResourceT], Manifest | None]
+    """Owner reference of those children that name no owner themselves."""
+    status: StoredStatus[ResourceT] | None
+    """Where the status is stored; None: the kind has none."""
+    first: frozenset[str] | None
+    """Kinds of children that start Pods: they go out together, and before what other resources have
+    left to do. None: the kind is one that others wait for, all its children come first."""
+    settle_seconds: float
+    """Wait between a start of Pods and a look at the status."""

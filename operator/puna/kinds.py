@@ -1,0 +1,70 @@
+"""Kinds: which functions read, plan and own each kind of resource."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
+from puna.cluster.resources import ENDPOINTS
+from puna.core.plan import Manifest
+from puna.endpoint.observed import ObservedEndpoint
+from puna.endpoint.plan import plan as plan_endpoint
+from puna.endpoint.unreadable import unreadable_status
+from puna.kind import Kind, StoredStatus
+from puna.namespace.observed import ObservedNamespace, RouterNamespace
+from puna.namespace.plan import plan as plan_namespace
+from puna.observe import (
+    anchor_of,
+    find_endpoint,
+    find_namespace,
+    observe_endpoint,
+    observe_namespace,
+)
+from puna.store import Store
+from puna.triggers import ENDPOINT, NAMESPACE, SETTLE_SECONDS
+
+
+def _endpoint_owner(_: Store, endpoint: LLMEndpoint) -> Manifest | None:
+    return endpoint.owner_reference()
+
+
+def _namespace_owner(store: Store, resource: RouterNamespace) -> Manifest | None:
+    """Return the anchor as an owner; None while it is the only child."""
+    anchor = anchor_of(store, resource.namespace)
+    if anchor is None:
+        return None
+    return {
+        "apiVersion": anchor["apiVersion"],
+        "kind": anchor["kind"],
+        "name": anchor["metadata"]["name"],
+        "uid": anchor["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+LLM_ENDPOINT: Final = Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus](
+    name=ENDPOINT,
+    find=find_endpoint,
+    observe=observe_endpoint,
+    plan=plan_endpoint,
+    owner=_endpoint_owner,
+    status=StoredStatus(ENDPOINTS, lambda endpoint: endpoint.status, unreadable_status),
+    first=frozenset({"ControllerRevision", "Deployment"}),
+    settle_seconds=SETTLE_SECONDS,
+)
+ROUTER_NAMESPACE: Final = Kind[RouterNamespace, ObservedNamespace, None](
+    name=NAMESPACE,
+    find=find_namespace,
+    observe=observe_namespace,
+    plan=plan_namespace,
+    owner=_namespace_owner,
+    status=None,
+    first=None,
+    settle_seconds=0.0,
+)
+KINDS: Final[Mapping[str, Kind[Any, Any, Any]]] = {
+    LLM_ENDPOINT.name: LLM_ENDPOINT,
+    ROUTER_NAMESPACE.name: ROUTER_NAMESPACE,
+}

@@ -1,0 +1,207 @@
+"""Observation: reads what one plan may see into a value. Decides nothing about it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from typing import Final
+
+from puna.api.conditions import find
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.preset import Preset
+from puna.api.reasons import ConditionType
+from puna.cluster.pod_logs import is_running
+from puna.context import Context
+from puna.core.naming import BACKEND_KEY_NAME, ROUTER_NAME
+from puna.core.ownership import field_set, is_owned_by
+from puna.core.plan import Manifest, Ref
+from puna.endpoint.accept import claim_names, secret_names
+from puna.endpoint.effective import preset_names
+from puna.endpoint.model_volume import FETCH
+from puna.endpoint.observed import ObservedEndpoint, RouterObservation
+from puna.namespace.observed import ObservedNamespace, RouterNamespace
+from puna.parsed import InvalidResourceError
+from puna.store import Store, ref_of
+from puna.triggers import ENDPOINT, endpoint_key, is_ready, router_pods
+from puna_fetch.config import Progress
+from puna_router.config import LABEL_PROCESS
+
+KEY_BYTES: Final = 32
+
+
+async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedEndpoint:
+    """Read the facts about one LLMEndpoint."""
+    store, namespace = context.store, endpoint.metadata.namespace
+    ref = Ref(namespace, endpoint.metadata.name)
+    children = tuple(store.owned_by(endpoint.metadata.uid))
+    pods = tuple(pods_of(store, ref))
+    asked = needs_router_state(endpoint, children, pods)
+    return ObservedEndpoint(
+        children=children,
+        pods=pods,
+        presets=_presets(context, endpoint),
+        missing_secrets=await _missing_secrets(context, endpoint),
+        claims=await _claims(context, endpoint),
+        routers=await _routers(context, ref, asked=asked),
+        routers_asked=asked,
+        progress=_progress(context, ref, pods),
+        backend_key=backend_key(store, namespace),
+    )
+
+
+async def observe_namespace(context: Context, resource: RouterNamespace) -> ObservedNamespace:
+    """Read the facts about the router of one namespace."""
+    return ObservedNamespace(
+        children=tuple(namespace_children(context.store, resource.namespace)),
+        backend_key=backend_key(context.store, resource.namespace),
+        fresh_key=secrets.token_urlsafe(KEY_BYTES),
+    )
+
+
+def find_endpoint(context: Context, ref: Ref) -> LLMEndpoint | None:
+    """Return an LLMEndpoint, unless it is gone or going.
+
+    Raises:
+        InvalidResourceError: its spec cannot be read.
+    """
+    manifest = context.store.find(ENDPOINT, ref)
+    if manifest is None or "deletionTimestamp" in manifest["metadata"]:
+        return None
+    return context.endpoints.parse(manifest)
+
+
+def find_namespace(context: Context, ref: Ref) -> RouterNamespace | None:
+    """Return a namespace with those endpoints that stay; None where there are none."""
+    staying = []
+    for manifest in context.store.in_namespace(ENDPOINT, ref.namespace):
+        if "deletionTimestamp" in manifest["metadata"]:
+            continue
+        try:
+            staying.append(context.endpoints.parse(manifest))
+        except InvalidResourceError:
+            continue  # its own pass says so
+    if not staying:
+        return None
+    staying.sort(key=lambda endpoint: endpoint.metadata.uid)
+    return RouterNamespace(ref.namespace, tuple(staying))
+
+
+def anchor_of(store: Store, namespace: str) -> Manifest | None:
+    """Return the namespace's anchor, if it is there and ours."""
+    anchor = store.find("ConfigMap", Ref(namespace, ROUTER_NAME))
+    if anchor is None or field_set(anchor, anchor["apiVersion"]) is None:
+        return None
+    return None if "deletionTimestamp" in anchor["metadata"] else anchor
+
+
+def namespace_children(store: Store, namespace: str) -> Iterable[Manifest]:
+    """Yield the anchor and what it owns."""
+    anchor = anchor_of(store, namespace)
+    if anchor is not None:
+        yield anchor
+        yield from store.owned_by(anchor["metadata"]["uid"])
+
+
+def backend_key(store: Store, namespace: str) -> Manifest | None:
+    """Return the Secret with the backend key, if it is there and the anchor's."""
+    secret = store.find("Secret", Ref(namespace, BACKEND_KEY_NAME))
+    anchor = anchor_of(store, namespace)
+    if secret is None or anchor is None or not is_owned_by(secret, anchor["metadata"]["uid"]):
+        return None
+    return secret
+
+
+def pods_of(store: Store, endpoint: Ref) -> Iterable[Manifest]:
+    """Yield the Pods that an endpoint's Deployments made."""
+    for manifest in store.labelled(endpoint):
+        if manifest["kind"] == "Pod" and any(
+            owner["kind"] == "ReplicaSet" and owner["name"].startswith(f"{endpoint.name}-")
+            for owner in manifest["metadata"].get("ownerReferences", ())
+        ):
+            yield manifest
+
+
+def needs_router_state(
+    endpoint: LLMEndpoint, children: Iterable[Manifest], pods: Iterable[Manifest]
+) -> bool:
+    """Return whether a plan depends on what the routers serve.
+
+    So it is while a Pod could serve but the endpoint is not Ready, and while an old process waits
+    for the routers to let go of it.
+    """
+    ready = find(endpoint.status.conditions, ConditionType.READY)
+    processes = {
+        child["metadata"].get("labels", {}).get(LABEL_PROCESS)
+        for child in children
+        if child["kind"] == "Deployment"
+    }
+    settled = ready is not None and ready.status == "True" and len(processes) <= 1
+    return not settled and any(map(is_ready, pods))
+
+
+async def _routers(context: Context, ref: Ref, *, asked: bool) -> tuple[RouterObservation, ...]:
+    """Return the ready routers, with what they say of an endpoint if they are to be asked."""
+    ready = sorted(
+        (pod for pod in router_pods(context.store, ref.namespace) if is_ready(pod)),
+        key=lambda pod: str(pod["metadata"]["name"]),
+    )
+    if not asked:
+        return tuple(RouterObservation(pod["metadata"]["name"], reachable=True) for pod in ready)
+
+    async def ask(pod: Manifest) -> RouterObservation:
+        state = await context.telemetry.state(
+            pod["status"]["podIP"], lambda: context.wakeups.wake(endpoint_key(ref))
+        )
+        return RouterObservation(
+            pod["metadata"]["name"],
+            reachable=state is not None,
+            state=None if state is None else state.endpoints.get(ref.name),
+        )
+
+    return tuple(await asyncio.gather(*map(ask, ready)))
+
+
+def _presets(context: Context, endpoint: LLMEndpoint) -> dict[str, Preset]:
+    namespace = endpoint.metadata.namespace
+    found = {
+        name: context.store.find(Preset.kind, Ref(namespace, name))
+        for name in preset_names(endpoint.spec)
+    }
+    return {
+        name: context.presets.parse(manifest)
+        for name, manifest in found.items()
+        if manifest is not None
+    }
+
+
+async def _missing_secrets(context: Context, endpoint: LLMEndpoint) -> frozenset[str]:
+    namespace = endpoint.metadata.namespace
+    return frozenset(
+        [
+            name
+            for name in secret_names(endpoint.spec.model)
+            if not await context.references.has_secret(Ref(namespace, name))
+        ]
+    )
+
+
+async def _claims(context: Context, endpoint: LLMEndpoint) -> dict[str, Manifest]:
+    namespace = endpoint.metadata.namespace
+    found = {
+        name: await context.references.claim(Ref(namespace, name))
+        for name in claim_names(endpoint.spec.model)
+    }
+    return {name: claim for name, claim in found.items() if claim is not None}
+
+
+def _progress(context: Context, ref: Ref, pods: Iterable[Manifest]) -> dict[str, Progress]:
+    """Return the last progress of every Pod that fetches, and have its log followed."""
+    found = {
+        pod["metadata"]["name"]: context.logs.progress(
+            ref_of(pod), lambda: context.wakeups.wake(endpoint_key(ref))
+        )
+        for pod in pods
+        if is_running(pod, FETCH)
+    }
+    return {name: progress for name, progress in found.items() if progress is not None}
