@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from hack.generate import chart, metrics, reference, settings
+from hack.generate import chart, metrics, records, reference, settings
 from hack.generate.values import read_values
 from puna.api.crd import KINDS, custom_resource_definition, to_yaml
 
@@ -23,6 +23,7 @@ def generated_files(root: Path) -> dict[str, str]:
         "charts/puna/files/router-rules.yaml": HEADER + chart.router_rules(),
         "charts/puna/values.schema.json": chart.values_schema(values),
         "charts/puna/README.md": chart.readme(values),
+        "docs/adr/README.md": records.index_page(root / "docs/adr"),
         "docs/reference/conditions.md": reference.conditions_page(),
         "docs/reference/settings.md": settings.settings_page(),
         "docs/reference/metrics.md": metrics.metrics_page(),
