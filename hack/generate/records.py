@@ -22,6 +22,6 @@ def index_page(folder: Path) -> str:
 
 
 def _row(record: Path) -> tuple[str, str]:
-    """Return link and title; the first line of a record is `# ADR 0001: title`."""
+    """Return link and title; a record begins with `# ADR 0001: title` or `# 0001: title`."""
     number, _, title = record.read_text(encoding="utf-8").splitlines()[0].partition(": ")
-    return f"[{number.removeprefix('# ADR ')}]({record.name})", title
+    return f"[{number.split()[-1]}]({record.name})", title
