@@ -106,8 +106,6 @@ class Reason(StrEnum):
     """Nothing is left to do."""
     READY = "Ready"
     """Everything that was asked for runs."""
-    NOT_READY = "NotReady"
-    """Another condition says why."""
 
 
 class EventReason(StrEnum):

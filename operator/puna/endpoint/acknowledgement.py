@@ -34,8 +34,8 @@ def rejection(routers: Iterable[RouterObservation]) -> str | None:
     """Return why a router refused the endpoint's document, if one did."""
     return next(
         (
-            f"router {router.pod}: {router.state.message}"
-            for router in routers
+            f"router {router.pod}: {router.state.message or 'no reason given'}"
+            for router in sorted(routers, key=lambda router: router.pod)
             if router.state is not None and router.state.phase is EndpointPhase.REJECTED
         ),
         None,

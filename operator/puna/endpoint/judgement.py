@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from puna.api.conditions import Condition
 from puna.api.llmendpoint import FetchStatus, Pool
@@ -15,6 +15,8 @@ from puna.endpoint.diagnosis import Diagnosis
 from puna.endpoint.progress import describe
 from puna.endpoint.revision import StoredRevision
 
+LONGEST_MESSAGE: Final = 4096
+"""Characters of a condition's message: the API server quotes refused values at any length."""
 Status = Literal["True", "False", "Unknown"]
 
 
@@ -36,7 +38,11 @@ class View:
     """Former revisions still run."""
     problem: Diagnosis | None
     """What keeps the newest revision's Pods from serving."""
+    awaited: str | None
+    """What has to come or go before the stable revision's Deployments are made."""
+    fetching: bool
     fetch: FetchStatus | None
+    """How far the fetch is, once it has said."""
     loading: bool
     router_ready: bool
     routers_serve: bool
@@ -60,11 +66,17 @@ class View:
         return self.census.ready_replicas(self.stable.process) if self.stable else 0
 
     @property
+    def is_rejected(self) -> bool:
+        """Whether the API server refused a child: what runs is not what is wanted."""
+        return self.problem is not None and self.problem.reason is Reason.APPLY_REJECTED
+
+    @property
     def complete(self) -> bool:
         """Whether the stable revision is the wanted one and all its servers are ready."""
         return (
             self.refusal is None
             and self.unresolved is None
+            and not self.is_rejected
             and self.candidate is None
             and self.stable is not None
             and self.census.complete(self.stable.process, self.pools)
@@ -90,7 +102,7 @@ def _condition(
         type=kind,
         status=status,
         reason=reason,
-        message=message,
+        message=message[:LONGEST_MESSAGE],
         last_transition_time=view.now.replace(microsecond=0),
         observed_generation=view.generation,
     )
@@ -117,8 +129,9 @@ def _model_ready(view: View) -> Condition:
         return _condition(view, kind, "True", Reason.MODEL_LOADED)
     if view.problem is not None and view.problem.of_model:
         return _condition(view, kind, "False", view.problem.reason, view.problem.message)
-    if view.fetch is not None:
-        return _condition(view, kind, "False", Reason.FETCHING, describe(view.fetch))
+    if view.fetching:
+        message = describe(view.fetch) if view.fetch else "the fetch of the model has begun"
+        return _condition(view, kind, "False", Reason.FETCHING, message)
     if view.loading:
         return _condition(view, kind, "False", Reason.LOADING, "llama-server reads the model")
     return _condition(
@@ -138,9 +151,8 @@ def _available(view: View) -> Condition:
         return _condition(view, kind, "False", Reason.NO_REPLICAS, "replicas is 0")
     if view.candidate is None and view.problem is not None:
         return _condition(view, kind, "False", view.problem.reason, view.problem.message)
-    return _condition(
-        view, kind, "False", Reason.WAITING_FOR_REPLICAS, f"0 of {wanted} servers are ready"
-    )
+    message = view.awaited or f"0 of {wanted} servers are ready"
+    return _condition(view, kind, "False", Reason.WAITING_FOR_REPLICAS, message)
 
 
 def _progressing(view: View) -> Condition:
@@ -153,6 +165,8 @@ def _progressing(view: View) -> Condition:
     if view.problem is not None:
         stuck = _stuck(view, view.problem)
         return _condition(view, kind, "False", stuck.reason, stuck.message)
+    if view.awaited is not None:
+        return _condition(view, kind, "True", Reason.ROLLING_OUT, view.awaited)
     ready = view.census.ready_replicas(view.newest.process) if view.newest else 0
     count = f"{ready} of {view.wanted_replicas} servers are ready"
     if view.candidate is not None and view.stable is not None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
-from puna.api.reasons import Reason
+from puna.api.conditions import find
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, Pool, RevisionRole
+from puna.api.reasons import ConditionType, Reason
 from puna.core.findings import Finding, first_finding
-from puna.core.naming import BACKEND_KEY_MEMBER, digest8
+from puna.core.naming import BACKEND_KEY_MEMBER, BACKEND_KEY_NAME, digest8
 from puna.core.plan import Manifest, Plan
 from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput
 from puna.endpoint.acknowledgement import is_acknowledged, rejection, serves
@@ -36,6 +37,7 @@ from puna.endpoint.status import build_status, transitions
 from puna.settings import Settings
 from puna_router.config import LABEL_PROCESS, config_digest
 
+LONGEST_WAIT: Final = timedelta(seconds=10)
 LOOK_AGAIN: Final = timedelta(seconds=10)
 """For what no watch tells: missing Secrets, foreign objects."""
 PROGRESS_INTERVAL: Final = timedelta(seconds=2)
@@ -102,6 +104,8 @@ def _refuse(
         candidate=None,
         retiring=False,
         problem=None,
+        awaited=None,
+        fetching=bool(observed.progress),
         fetch=fetch_status(observed.progress),
         loading=False,
         router_ready=bool(observed.routers),
@@ -144,14 +148,14 @@ def _carry_out(situation: Situation, rollout: Rollout) -> Plan[LLMEndpointStatus
     status = build_status(
         endpoint,
         view,
-        revisions=_history(rollout.revisions, settings.revision_history_limit),
+        revisions=_history(rollout, settings.revision_history_limit),
         public_url=settings.public_url,
     )
     return Plan(
         _children(situation, rollout, document),
         status,
         transitions(endpoint.status, status, view),
-        _look_again(view, situation.observed),
+        _look_again(view, status, situation.observed),
     )
 
 
@@ -197,12 +201,11 @@ def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Ma
     following = 1 + max((item.number for item in rollout.revisions), default=0)
     revisions = [
         build_revision(item, namespace=namespace, endpoint=name, next_number=following)
-        for item in _history(rollout.revisions, situation.settings.revision_history_limit)
+        for item in _history(rollout, situation.settings.revision_history_limit)
     ]
     running = [] if rollout.waiting_for_old else [rollout.stable]
     if rollout.candidate is not None and rollout.candidate.process != rollout.stable.process:
         running.append(rollout.candidate)
-    key = _backend_key(situation)
     deployments = [
         build_deployment(
             namespace=namespace,
@@ -215,7 +218,7 @@ def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Ma
         )
         for revision in (*running, *rollout.retiring)
         for pool in pools
-        if key is not None
+        if (key := _backend_key(situation, pool, revision)) is not None
     ]
     budgets = [
         budget
@@ -231,21 +234,27 @@ def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Ma
     )
 
 
-def _backend_key(situation: Situation) -> str | None:
-    """Return the digest of the key that servers have to require.
+def _backend_key(situation: Situation, pool: Pool, revision: StoredRevision) -> str | None:
+    """Return the digest of the key that the servers of a Deployment have to require.
 
-    While the Secret is away the Deployments keep what they have; before it is there none is made,
+    While the Secret is away a Deployment keeps what it has; before it is there none is made,
     since no Pod could start.
     """
-    secret = situation.observed.backend_key
-    if secret is not None:
-        return digest8(secret["data"][BACKEND_KEY_MEMBER])
-    for deployment in situation.census.deployed.values():
-        metadata = deployment["spec"]["template"]["metadata"]
-        digest = metadata.get("annotations", {}).get(BACKEND_KEY_DIGEST)
-        if digest is not None:
-            return str(digest)
-    return None
+    key = _key(situation.observed)
+    if key is not None:
+        return digest8(key)
+    deployment = situation.census.deployed.get((pool.name, revision.process))
+    if deployment is None:
+        return None
+    metadata = deployment["spec"]["template"]["metadata"]
+    digest: str | None = metadata.get("annotations", {}).get(BACKEND_KEY_DIGEST)
+    return digest
+
+
+def _key(observed: ObservedEndpoint) -> str | None:
+    secret = observed.backend_key or {}
+    key: str | None = secret.get("data", {}).get(BACKEND_KEY_MEMBER)
+    return key
 
 
 def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> View:
@@ -253,12 +262,14 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
     observed, census = situation.observed, situation.census
     newest = rollout.candidate or rollout.stable
     pods = _of_process(observed.pods, newest.process)
-    problem = diagnose(
-        pods,
-        [item for (_, process), item in census.deployed.items() if process == newest.process],
-    )
-    if problem is None and observed.rejected is not None:
-        problem = Diagnosis(Reason.APPLY_REJECTED, observed.rejected)
+    if observed.rejected is not None:
+        problem: Diagnosis | None = Diagnosis(Reason.APPLY_REJECTED, observed.rejected)
+    else:
+        deployments = [
+            item for (_, process), item in census.deployed.items() if process == newest.process
+        ]
+        problem = diagnose(pods, deployments)
+    fetching = any(map(is_fetching, pods))
     return View(
         generation=situation.endpoint.metadata.generation,
         now=situation.now,
@@ -270,12 +281,33 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
         candidate=rollout.candidate,
         retiring=bool(rollout.retiring),
         problem=problem,
-        fetch=fetch_status(observed.progress) if any(map(is_fetching, pods)) else None,
+        awaited=_awaited(situation, rollout),
+        fetching=fetching,
+        fetch=fetch_status(observed.progress) if fetching else None,
         loading=any(map(is_loading, pods)),
         router_ready=bool(observed.routers),
         routers_serve=not observed.routers_asked or serves(observed.routers, digests),
         rejection=rejection(observed.routers),
     )
+
+
+def _awaited(situation: Situation, rollout: Rollout) -> str | None:
+    """Return what has to come or go before the stable revision's Deployments are made."""
+    if rollout.stable.process in situation.census.live:
+        return None
+    if rollout.waiting_for_old:
+        leaving = sorted(
+            pod["metadata"]["name"]
+            for pod in situation.observed.pods
+            if not _of_process((pod,), rollout.stable.process)
+        )
+        return f"Replace: Pods of the former revision have to end first: {', '.join(leaving)}"
+    if _key(situation.observed) is None:
+        return (
+            f"Secret {BACKEND_KEY_NAME} is not there yet; it comes with the namespace's router, "
+            "see ConfigMap puna-router"
+        )
+    return None
 
 
 def _of_process(pods: Iterable[Manifest], process: str) -> tuple[Manifest, ...]:
@@ -284,19 +316,32 @@ def _of_process(pods: Iterable[Manifest], process: str) -> tuple[Manifest, ...]:
     )
 
 
-def _history(revisions: tuple[StoredRevision, ...], limit: int) -> tuple[StoredRevision, ...]:
-    """Return the active revisions and the newest `limit` retired ones."""
-    active = tuple(item for item in revisions if item.role is not RevisionRole.RETIRED)
-    retired = tuple(item for item in revisions if item.role is RevisionRole.RETIRED)
-    return active + retired[:limit]
+def _history(rollout: Rollout, limit: int) -> tuple[StoredRevision, ...]:
+    """Return the active revisions, those that still run, and others to `limit`, newest first."""
+    running = {item.name for item in rollout.retiring}
+    retired = [item for item in rollout.revisions if item.role is RevisionRole.RETIRED]
+    idle = [item.name for item in retired if item.name not in running]
+    dropped = set(idle[max(0, limit - len(running)) :])
+    return tuple(item for item in rollout.revisions if item.name not in dropped)
 
 
-def _look_again(view: View, observed: ObservedEndpoint) -> timedelta | None:
+def _look_again(
+    view: View, status: LLMEndpointStatus, observed: ObservedEndpoint
+) -> timedelta | None:
     """Return when to look without being woken; None once everything is told by watches."""
     if observed.rejected is not None:
         return REJECTED_INTERVAL
-    if view.retiring or (view.complete and not view.routers_serve):
-        return ROUTER_INTERVAL
-    if view.fetch is not None or any(map(is_fetching, observed.pods)):
+    if view.retiring and view.stable is not None:
+        return _router_interval(view.stable.promoted_at, view.now)
+    if view.complete and not view.routers_serve:
+        ready = find(status.conditions, ConditionType.READY)
+        return _router_interval(ready.last_transition_time if ready else None, view.now)
+    if view.fetching or any(map(is_fetching, observed.pods)):
         return PROGRESS_INTERVAL
     return None
+
+
+def _router_interval(since: datetime | None, now: datetime) -> timedelta:
+    """Return a tenth of the wait so far: a router that does not come round soon has a fault."""
+    waited = now - since if since is not None else timedelta()
+    return min(max(waited / 10, ROUTER_INTERVAL), LONGEST_WAIT)

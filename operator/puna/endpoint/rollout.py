@@ -74,10 +74,15 @@ def next_step(value: RolloutInput, now: datetime) -> Rollout:
 
 
 def _stable(value: RolloutInput) -> StoredRevision | None:
-    """Return the stored stable revision; of two (a promotion cut short) the one promoted last."""
+    """Return the revision that users are served by.
+
+    A promotion cut short leaves two stable ones or none: it is the one promoted last, or else the
+    last one that served and still runs.
+    """
     stable = [item for item in value.stored if item.role is RevisionRole.STABLE]
+    running = [item for item in value.stored if item.proven and item.process in value.live]
     return max(
-        stable,
+        stable or running,
         key=lambda item: item.promoted_at.timestamp() if item.promoted_at else 0,
         default=None,
     )

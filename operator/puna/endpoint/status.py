@@ -95,8 +95,14 @@ def _condition_events(before: LLMEndpointStatus, after: LLMEndpointStatus) -> li
             events.append(Event("Warning", reason, f"{new.reason}: {new.message}"))
     ready = find(after.conditions, ConditionType.READY)
     if was_ready and ready is not None and not is_ready and ready.message not in messages:
-        message = f"{ready.reason}: {ready.message}"
-        events.append(Event("Warning", EventReason.BECAME_UNREADY, message))
+        is_change = _is_true(after, ConditionType.PROGRESSING)
+        events.append(
+            Event(
+                "Normal" if is_change else "Warning",
+                EventReason.BECAME_UNREADY,
+                f"{ready.reason}: {ready.message}",
+            )
+        )
     return events
 
 
@@ -122,10 +128,18 @@ def _summary(endpoint: LLMEndpoint, view: View) -> Summary:
         rollout = "Progressing"
     return Summary(
         ready=f"{view.stable_replicas}/{view.wanted_replicas}",
-        model=file_name((stable.data.model if stable else endpoint.spec.model).uri),
+        model=_model_name((stable.data.model if stable else endpoint.spec.model).uri),
         pools=pools,
         rollout=rollout,
     )
+
+
+def _model_name(uri: str) -> str:
+    """Return the file name in a uri; one that is refused is shown as it is."""
+    try:
+        return file_name(uri)
+    except ValueError:
+        return uri
 
 
 def _revision_status(revision: StoredRevision) -> RevisionStatus:

@@ -1,0 +1,286 @@
+"""A small pure cluster: an API server, its controllers, Pods and routers, for one endpoint.
+
+Applying replaces what we own of an object and keeps the rest, as server-side apply does. Nothing
+happens by itself: a test moves controllers, Pods, routers and the clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
+from puna.api.preset import Preset
+from puna.core.naming import LABEL_POOL, LABEL_PROCESS, digest8
+from puna.core.plan import Manifest, ObjectKey, Plan, key_of, prune
+from puna.endpoint.observed import ObservedEndpoint, RouterObservation
+from puna.endpoint.plan import plan
+from puna.settings import Settings
+from puna_router.config import (
+    CONFIG_KEY,
+    BackendState,
+    EndpointConfig,
+    EndpointPhase,
+    EndpointState,
+    config_digest,
+)
+from tests.factories import NOW, backend_key, settings
+
+
+@dataclass
+class FakeCluster:
+    """The world of one endpoint."""
+
+    endpoint: LLMEndpoint
+    presets: dict[str, Preset] = field(default_factory=dict)
+    settings: Settings = field(default_factory=settings)
+    now: datetime = NOW
+    objects: dict[ObjectKey, Manifest] = field(default_factory=dict)
+    pods: dict[str, Manifest] = field(default_factory=dict)
+    routers: dict[str, str | None] = field(default_factory=lambda: {"router-1": None})
+    """Ready router Pods and the documents that they run."""
+    unreachable: set[str] = field(default_factory=set)
+    served: set[str] = field(default_factory=set)
+    """Processes that have had a ready Pod."""
+    serial: int = 0
+    written: list[tuple[datetime, LLMEndpointStatus]] = field(default_factory=list)
+    """Statuses that were stored, and when."""
+
+    # What the operator does.
+
+    def observe(self, *, asked: bool = True) -> ObservedEndpoint:
+        return ObservedEndpoint(
+            children=tuple(self.objects.values()),
+            pods=tuple(self.pods.values()),
+            presets=self.presets,
+            routers=tuple(self._router(name, asked=asked) for name in self.routers),
+            routers_asked=asked,
+            backend_key=backend_key(),
+        )
+
+    def plan(self, *, asked: bool = True) -> Plan[LLMEndpointStatus]:
+        return plan(self.endpoint, self.observe(asked=asked), self.settings, self.now)
+
+    def reconcile(
+        self, *, asked: bool = True, only: Collection[int] | None = None
+    ) -> Plan[LLMEndpointStatus]:
+        """Carry out one plan, or, as a crash would leave it, only some of its children."""
+        made = self.plan(asked=asked)
+        if made.children is not None:
+            for index, manifest in enumerate(made.children):
+                if only is None or index in only:
+                    self.apply(manifest)
+        if only is not None:
+            return made
+        if made.children is not None:
+            for stale in prune(self.objects.values(), made.children):
+                self.delete(key_of(stale))
+        self.endpoint = self.endpoint.model_copy(update={"status": made.status})
+        self.written.append((self.now, made.status))
+        return made
+
+    def edit(self, **spec: Any) -> None:
+        """Change members of the spec."""
+        document = self.endpoint.spec.to_dict() | spec
+        metadata = self.endpoint.metadata
+        self.endpoint = LLMEndpoint.model_validate(
+            {
+                "metadata": metadata.model_copy(
+                    update={"generation": metadata.generation + 1}
+                ).to_dict(),
+                "spec": document,
+                "status": self.endpoint.status.to_dict(),
+            }
+        )
+
+    # What the API server does.
+
+    def apply(self, manifest: Manifest) -> None:
+        """Store a manifest as JSON would carry it."""
+        wanted: Manifest = json.loads(json.dumps(manifest))
+        key = key_of(wanted)
+        live = self.objects.get(key)
+        if live is None:
+            self.serial += 1
+            metadata = {
+                "uid": f"uid-{self.serial}",
+                "creationTimestamp": (self.now + timedelta(seconds=self.serial)).isoformat(),
+                "generation": 1,
+            }
+            self.objects[key] = wanted | {"metadata": metadata | wanted["metadata"]}
+            return
+        if live["kind"] == "ControllerRevision":
+            assert live["data"] == wanted["data"], "the API server refuses to change a revision"
+        if live["kind"] == "Deployment":
+            assert live["spec"]["selector"] == wanted["spec"]["selector"], "selectors are immutable"
+        kept = {name: live["metadata"][name] for name in ("uid", "creationTimestamp", "generation")}
+        if live.get("spec") != wanted.get("spec"):
+            kept["generation"] += 1
+        status = {"status": live["status"]} if "status" in live else {}
+        self.objects[key] = wanted | {"metadata": kept | wanted["metadata"]} | status
+
+    def delete(self, key: ObjectKey) -> None:
+        """Remove an object; the garbage collector ends the Pods of a Deployment."""
+        live = self.objects.pop(key)
+        if live["kind"] == "Deployment":
+            for name in self._pods_of(live):
+                self._end(name)
+
+    # What controllers, nodes and routers do.
+
+    def run_controllers(self) -> None:
+        """Let every Deployment have its Pods; those of another template are replaced at once."""
+        for key, live in list(self.objects.items()):
+            if live["kind"] != "Deployment":
+                continue
+            template = digest8(live["spec"]["template"])
+            names = self._pods_of(live)
+            for name in names:
+                if self.pods[name]["metadata"]["annotations"]["template"] != template:
+                    self._end(name)
+            staying = [
+                name for name in names if "deletionTimestamp" not in self.pods[name]["metadata"]
+            ]
+            wanted = live["spec"]["replicas"]
+            for name in staying[wanted:]:
+                self._end(name)
+            for _ in range(wanted - len(staying)):
+                self._start(live, template)
+            status = {
+                "observedGeneration": live["metadata"]["generation"],
+                "updatedReplicas": wanted,
+            }
+            self.objects[key] = live | {"status": status}
+
+    def set_ready(self, name: str, *, ready: bool = True) -> None:
+        """Let a Pod become ready or not."""
+        pod = self.pods[name]
+        if ready:
+            self.served.add(pod["metadata"]["labels"][LABEL_PROCESS])
+        condition = {"type": "Ready", "status": "True" if ready else "False"}
+        self.pods[name] = pod | {"status": {"phase": "Running", "conditions": [condition]}}
+
+    def remove_ended_pods(self) -> None:
+        """Let Pods that are being deleted be gone."""
+        self.pods = {
+            name: pod
+            for name, pod in self.pods.items()
+            if "deletionTimestamp" not in pod["metadata"]
+        }
+
+    def acknowledge(self, router: str) -> None:
+        """Let a router run the newest document."""
+        self.routers[router] = self.document()
+
+    def settle(self, *, passes: int = 40) -> None:
+        """Let everything happen in turn until nothing changes any more."""
+        for _ in range(passes):
+            before = self.state()
+            self.reconcile()
+            self.run_controllers()
+            self.remove_ended_pods()
+            for name in self.pods:
+                self.set_ready(name)
+            for router in self.routers:
+                self.acknowledge(router)
+            self.now += timedelta(seconds=1)
+            if self.state() == before:
+                return
+        raise AssertionError(f"not at rest after {passes} passes")
+
+    # What a test looks at.
+
+    def state(self) -> tuple[object, ...]:
+        return (
+            dict(self.objects),
+            dict(self.pods),
+            dict(self.routers),
+            self.endpoint.status,
+        )
+
+    def document(self) -> str | None:
+        """The endpoint's document as stored."""
+        for live in self.objects.values():
+            if live["kind"] == "ConfigMap":
+                document: str = live["data"][CONFIG_KEY]
+                return document
+        return None
+
+    def config(self) -> EndpointConfig | None:
+        document = self.document()
+        return None if document is None else EndpointConfig.model_validate_json(document)
+
+    def of_kind(self, kind: str) -> list[Manifest]:
+        return [live for live in self.objects.values() if live["kind"] == kind]
+
+    def deployed(self) -> set[str]:
+        """Processes that have a Deployment."""
+        return {live["metadata"]["labels"][LABEL_PROCESS] for live in self.of_kind("Deployment")}
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        """Status and reason of a condition."""
+        for condition in self.endpoint.status.conditions:
+            if condition.type == kind:
+                return condition.status, condition.reason
+        raise LookupError(kind)
+
+    def _router(self, name: str, *, asked: bool) -> RouterObservation:
+        document = self.routers[name]
+        reachable = name not in self.unreachable
+        if not asked or not reachable or document is None:
+            return RouterObservation(pod=name, reachable=reachable)
+        config = EndpointConfig.model_validate_json(document)
+        backends = tuple(
+            BackendState(
+                address="10.0.0.1",
+                port=config.port,
+                process=pod["metadata"]["labels"][LABEL_PROCESS],
+                pod=pod["metadata"]["name"],
+                healthy=True,
+            )
+            for pod in self.pods.values()
+            if any(item["status"] == "True" for item in pod["status"]["conditions"])
+        )
+        state = EndpointState(
+            digest=config_digest(document), phase=EndpointPhase.APPLIED, backends=backends
+        )
+        return RouterObservation(pod=name, reachable=True, state=state)
+
+    def _pods_of(self, deployment: Manifest) -> list[str]:
+        selector = deployment["spec"]["selector"]["matchLabels"].items()
+        return [
+            name for name, pod in self.pods.items() if selector <= pod["metadata"]["labels"].items()
+        ]
+
+    def _start(self, deployment: Manifest, template: str) -> None:
+        self.serial += 1
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        name = f"{deployment['metadata']['name']}-{self.serial}"
+        self.pods[name] = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {
+                "name": name,
+                "namespace": deployment["metadata"]["namespace"],
+                "labels": labels,
+                "annotations": {"template": template},
+            },
+            "status": {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}]},
+        }
+
+    def _end(self, name: str) -> None:
+        pod = self.pods[name]
+        metadata = pod["metadata"] | {"deletionTimestamp": self.now.isoformat()}
+        self.pods[name] = pod | {"metadata": metadata}
+
+
+def pools_of(deployments: Iterable[Manifest]) -> set[str]:
+    return {item["metadata"]["labels"][LABEL_POOL] for item in deployments}
+
+
+def restarted(cluster: FakeCluster, **overrides: Any) -> FakeCluster:
+    """The same world under another operator."""
+    return replace(cluster, settings=replace(cluster.settings, **overrides))
