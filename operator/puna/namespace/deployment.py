@@ -27,12 +27,15 @@ def build_deployment(
     *,
     account_uid: str | None,
     previous: Manifest | None,
-) -> Manifest:
-    """Return the Deployment; while the ServiceAccount is away the template keeps the uid it has."""
+) -> Manifest | None:
+    """Return the Deployment; while the ServiceAccount is away the template keeps the uid it has.
+
+    None before the first ServiceAccount: the Deployment would roll as soon as that came.
+    """
     uid = account_uid or _uid_of(previous)
-    template: Manifest = {"labels": router_labels()}
-    if uid is not None:
-        template["annotations"] = {ACCOUNT_UID: uid}
+    if uid is None:
+        return None
+    template = {"labels": router_labels(), "annotations": {ACCOUNT_UID: uid}}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

@@ -35,18 +35,19 @@ def plan(
         return Plan((anchor,), None, requeue_after=requeue)
     name = namespace.namespace
     account = _find(observed, "ServiceAccount")
+    deployment = build_deployment(
+        name,
+        settings.router,
+        account_uid=account["metadata"].get("uid") if account else None,
+        previous=_find(observed, "Deployment"),
+    )
     budget = build_disruption_budget(name, settings.router)
     children = (
         anchor,
         build_backend_key(name, existing=observed.backend_key, fresh_key=observed.fresh_key),
         build_service_account(name),
         build_role_binding(name),
-        build_deployment(
-            name,
-            settings.router,
-            account_uid=account["metadata"].get("uid") if account else None,
-            previous=_find(observed, "Deployment"),
-        ),
+        *((deployment,) if deployment else ()),
         build_service(name, settings.router),
         *build_network_policies(name),
         *((budget,) if budget else ()),
