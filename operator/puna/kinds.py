@@ -44,7 +44,7 @@ def _namespace_owner(store: Store, resource: RouterNamespace) -> Manifest | None
     }
 
 
-LLM_ENDPOINT: Final = Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus](
+LLM_ENDPOINT: Final[Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus]] = Kind(
     name=ENDPOINT,
     find=find_endpoint,
     observe=observe_endpoint,
@@ -54,7 +54,7 @@ LLM_ENDPOINT: Final = Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus](
     first=frozenset({"ControllerRevision", "Deployment"}),
     settle_seconds=SETTLE_SECONDS,
 )
-ROUTER_NAMESPACE: Final = Kind[RouterNamespace, ObservedNamespace, None](
+ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, None]] = Kind(
     name=NAMESPACE,
     find=find_namespace,
     observe=observe_namespace,

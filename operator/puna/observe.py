@@ -14,7 +14,7 @@ from puna.api.reasons import ConditionType
 from puna.cluster.pod_logs import is_running
 from puna.context import Context
 from puna.core.naming import BACKEND_KEY_NAME, ROUTER_NAME
-from puna.core.ownership import field_set, is_owned_by
+from puna.core.ownership import field_set, is_controlled_by
 from puna.core.plan import Manifest, Ref
 from puna.endpoint.accept import claim_names, secret_names
 from puna.endpoint.effective import preset_names
@@ -34,7 +34,7 @@ async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedE
     """Read the facts about one LLMEndpoint."""
     store, namespace = context.store, endpoint.metadata.namespace
     ref = Ref(namespace, endpoint.metadata.name)
-    children = tuple(store.owned_by(endpoint.metadata.uid))
+    children = tuple(children_of(store, endpoint.metadata.uid))
     pods = tuple(pods_of(store, ref))
     asked = needs_router_state(endpoint, children, pods)
     return ObservedEndpoint(
@@ -100,16 +100,21 @@ def namespace_children(store: Store, namespace: str) -> Iterable[Manifest]:
     anchor = anchor_of(store, namespace)
     if anchor is not None:
         yield anchor
-        yield from store.owned_by(anchor["metadata"]["uid"])
+        yield from children_of(store, anchor["metadata"]["uid"])
 
 
 def backend_key(store: Store, namespace: str) -> Manifest | None:
     """Return the Secret with the backend key, if it is there and the anchor's."""
     secret = store.find("Secret", Ref(namespace, BACKEND_KEY_NAME))
     anchor = anchor_of(store, namespace)
-    if secret is None or anchor is None or not is_owned_by(secret, anchor["metadata"]["uid"]):
+    if secret is None or anchor is None or not is_controlled_by(secret, anchor["metadata"]["uid"]):
         return None
     return secret
+
+
+def children_of(store: Store, uid: str) -> Iterable[Manifest]:
+    """Yield the objects whose controller an owner is."""
+    return (item for item in store.owned_by(uid) if is_controlled_by(item, uid))
 
 
 def pods_of(store: Store, endpoint: Ref) -> Iterable[Manifest]:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple, Protocol
 from puna.api.llmendpoint import LLMEndpoint
 from puna.core.keyed_queue import Key
 from puna.core.naming import BACKEND_KEY_NAME, COMPONENT, COMPONENT_ROUTER, ROUTER_NAME
+from puna.core.ownership import is_controlled_by
 from puna.core.plan import Manifest, Ref
 from puna.store import Change, endpoint_of, ref_of
 
@@ -80,7 +81,8 @@ def initial_wakes(store: Lookup) -> Iterator[Wake]:
     for manifest in store.all(ENDPOINT):
         ref = ref_of(manifest)
         namespaces.add(ref.namespace)
-        started = any(True for _ in store.owned_by(manifest["metadata"]["uid"]))
+        uid = manifest["metadata"]["uid"]
+        started = any(is_controlled_by(child, uid) for child in store.owned_by(uid))
         yield Wake(endpoint_key(ref), urgent=not started)
     for namespace in sorted(namespaces):
         absent = store.find("ConfigMap", Ref(namespace, ROUTER_NAME)) is None

@@ -65,7 +65,7 @@ class Client:
             params={"labelSelector": label_selector, "resourceVersion": "0"},
             accept=_METADATA_LIST,
         )
-        items: list[Manifest] = answer["items"]
+        items: list[Manifest] = answer["items"] or []
         return items
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:

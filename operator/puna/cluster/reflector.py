@@ -118,7 +118,7 @@ class Reflector:
         params = self._selectors() | {"limit": str(PAGE)}
         while True:
             page = await self._get(params)
-            objects += page["items"]
+            objects += page["items"] or []
             metadata = page["metadata"]
             if not metadata.get("continue"):
                 break

@@ -41,9 +41,12 @@ def owned(manifest: Manifest, owner_reference: Manifest | None) -> Manifest:
     return manifest | {"metadata": metadata | {"ownerReferences": [owner_reference]}}
 
 
-def is_owned_by(live: Manifest, uid: str) -> bool:
-    """Return whether an object with this uid is among the owners of another."""
-    return any(owner["uid"] == uid for owner in live["metadata"].get("ownerReferences", ()))
+def is_controlled_by(live: Manifest, uid: str) -> bool:
+    """Return whether the owner with this uid decides about an object."""
+    return any(
+        owner["uid"] == uid and owner.get("controller")
+        for owner in live["metadata"].get("ownerReferences", ())
+    )
 
 
 def field_set(live: Manifest, api_version: str) -> FieldSet | None:
