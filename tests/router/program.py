@@ -26,7 +26,9 @@ def free_port() -> int:
         return port
 
 
-def revision(name: str = REVISION, *, process: str = PROCESS, weight: int = 100, **preset: Any) -> Any:
+def revision(
+    name: str = REVISION, *, process: str = PROCESS, weight: int = 100, **preset: Any
+) -> Any:
     return {"name": name, "process": process, "weight": weight, "preset": preset}
 
 
@@ -41,9 +43,7 @@ def endpoint(name: str = "chat", *revisions: Any, **more: Any) -> dict[str, Any]
     }
 
 
-def eventually(
-    condition: Callable[[], Any], seconds: float = 15.0, pause: float = 0.02
-) -> float:
+def eventually(condition: Callable[[], Any], seconds: float = 15.0, pause: float = 0.02) -> float:
     """Wait for a condition; returns the seconds that it took."""
     began = time.monotonic()
     while not condition():
@@ -55,7 +55,9 @@ def eventually(
 class RouterProgram:
     """One standalone router."""
 
-    def __init__(self, folder: Path, endpoints: list[Any], backends: dict[str, Any], **more: Any):
+    def __init__(
+        self, folder: Path, endpoints: list[Any], backends: dict[str, Any], **more: Any
+    ) -> None:
         self._file = folder / "router.json"
         self.log = folder / "router.log"
         self._fixed = {"port": free_port(), "controlPort": free_port(), **more}
@@ -105,7 +107,9 @@ class RouterProgram:
 
     def wait_healthy(self, count: int, name: str = "chat") -> None:
         def reached() -> bool:
-            return count == sum(backend.healthy for backend in self.state().endpoints[name].backends)
+            return count == sum(
+                backend.healthy for backend in self.state().endpoints[name].backends
+            )
 
         eventually(reached)
 

@@ -68,7 +68,10 @@ def test_a_stream_survives_every_kind_of_change(stubs: Stubs, start_router: Star
     )
     slower = {"intervalSeconds": 0.3, "failureThreshold": 3}
     router.update(
-        [endpoint("chat", revision(OLD, process=OLD_PROCESS), healthCheck=slower), endpoint("code")],
+        [
+            endpoint("chat", revision(OLD, process=OLD_PROCESS), healthCheck=slower),
+            endpoint("code"),
+        ],
         {"chat": [old.backend(OLD_PROCESS)], "code": []},
     )
     both = [old.backend(OLD_PROCESS), new.backend(NEW_PROCESS)]
@@ -108,9 +111,7 @@ def test_weights_split_and_nothing_reaches_weight_0(
     stubs: Stubs, start_router: StartRouter
 ) -> None:
     pair = {"old": stubs.start(), "new": stubs.start()}
-    backends = {
-        "chat": [pair["old"].backend(OLD_PROCESS), pair["new"].backend(NEW_PROCESS)]
-    }
+    backends = {"chat": [pair["old"].backend(OLD_PROCESS), pair["new"].backend(NEW_PROCESS)]}
 
     def split(old: int, new: int) -> list[object]:
         return [
@@ -159,7 +160,7 @@ def test_a_revision_without_a_usable_backend_counts_as_0(
     eventually(lambda: served_by(router, pair, 20)["new"])
     # Ill for Envoy, though its Pod may still be ready.
     pair["old"].health = 503
-    eventually(lambda: 200 == router.client.post(CHAT, json={}).status_code)
+    eventually(lambda: router.client.post(CHAT, json={}).status_code == 200)
     time.sleep(2)
     assert Counter(old=0, new=200) == served_by(router, pair, 200)
     pair["old"].health = 200
@@ -227,17 +228,13 @@ def test_a_file_that_is_no_router_file_changes_nothing(
     assert router.client.post(CHAT, json={}).status_code == 200
 
 
-def test_nothing_is_written_while_nothing_changes(
-    stubs: Stubs, start_router: StartRouter
-) -> None:
+def test_nothing_is_written_while_nothing_changes(stubs: Stubs, start_router: StartRouter) -> None:
     stub = stubs.start()
     router = start_router([endpoint()], {"chat": [stub.backend()]})
     router.wait_healthy(1)
 
     def files() -> dict[str, int]:
-        return {
-            str(path): path.stat().st_mtime_ns for path in router.directory.rglob("*.json")
-        }
+        return {str(path): path.stat().st_mtime_ns for path in router.directory.rglob("*.json")}
 
     before, written = files(), metric(router, "puna_router_files_written")
     time.sleep(1.5)

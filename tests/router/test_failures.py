@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
+from typing import Self
 
 import httpx
 import psutil
@@ -34,7 +35,7 @@ class Load:
         self._clients = clients
         self.statuses: list[int] = []
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         self._futures = [self._pool.submit(self._ask) for _ in range(self._clients)]
         return self
 
@@ -67,9 +68,7 @@ def test_a_backend_whose_health_fails_is_out_in_time_and_comes_back(
 ) -> None:
     ill, well = stubs.start(slow), stubs.start(slow)
     check = {"intervalSeconds": interval, "failureThreshold": threshold}
-    router = start_router(
-        [endpoint(healthCheck=check)], {"chat": [ill.backend(), well.backend()]}
-    )
+    router = start_router([endpoint(healthCheck=check)], {"chat": [ill.backend(), well.backend()]})
     router.wait_healthy(2)
     with Load(router) as load:
         assert grows(ill, 2)
@@ -186,7 +185,7 @@ def test_a_silent_stream_ends_at_the_idle_timeout_and_no_earlier(
     began = time.monotonic()
     answer = router.client.post(CHAT, json={})
     assert 0.9 < time.monotonic() - began < 2.5
-    assert (504, "backend_timeout") == (answer.status_code, answer.json()["error"]["reason"])
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (504, "backend_timeout")
     began = time.monotonic()
     with pytest.raises(httpx.RemoteProtocolError):
         router.client.post(CHAT, json={"late": 1})

@@ -12,7 +12,7 @@ import pytest
 
 from tests.router.conftest import StartRouter
 from tests.router.program import RouterProgram, endpoint
-from tests.router.stub import Recorded, Stubs, chunk, head
+from tests.router.stub import Recorded, Stubs, chunk, document, head
 
 TEXT = ("data: " + "ü🐋\r\n\x00 x" * 200 + "\n\n").encode()
 ADDED_TO_ANSWERS = {"x-request-id", "date"}
@@ -124,3 +124,18 @@ def test_events_arrive_as_they_are_sent(stubs: Stubs, start_router: StartRouter)
         delays = [time.monotonic() - float(line.split()[2]) for line in got.iter_lines() if line]
     assert len(delays) == 5
     assert max(delays) < 0.05
+
+
+def test_answers_without_token_counts_may_be_larger_than_any_buffer(
+    stubs: Stubs, start_router: StartRouter
+) -> None:
+    size = 48 * 1024 * 1024
+
+    async def large(_: Recorded) -> AsyncIterator[bytes]:
+        yield document(b" " * size)
+
+    stub = stubs.start(large)
+    router = start_router([endpoint()], {"chat": [stub.backend()]})
+    router.wait_healthy(1)
+    answer = router.client.post("/v1/embeddings", json={"input": "x"})
+    assert (200, size) == (answer.status_code, len(answer.content)), answer.text[:300]

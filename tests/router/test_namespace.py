@@ -1,4 +1,4 @@
-"""A router of a namespace: a real API server, the commands of its Pod's three containers, real Envoy."""
+"""A namespace's router: a real API server, the commands of its Pod's containers, real Envoy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ class Namespace:
         labels = {"puna.dev/endpoint": "chat", "puna.dev/process": process}
         container = {"name": "llama-server", "image": "llama-server"}
         # On a node that is not there, so that its end waits for a kubelet as a real one's does.
-        spec = {"containers": [container], "nodeName": "nowhere", "terminationGracePeriodSeconds": 30}
+        spec = {
+            "containers": [container],
+            "nodeName": "nowhere",
+            "terminationGracePeriodSeconds": 30,
+        }
         self._apply("Pod", name, labels, spec=spec)
         self.status(name, stub)
 
@@ -87,7 +91,14 @@ class RouterPod:
         self.key = folder / "key"
         self.key.write_text("secret-1\n")
         self.port, self.control_port = free_port(), free_port()
-        self.site = ["--directory", str(folder / "run"), "--listen", "127.0.0.1", "--port", str(self.port)]
+        self.site = [
+            "--directory",
+            str(folder / "run"),
+            "--listen",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+        ]
         namespace.account(folder / "account")
         server = urlsplit(namespace.plane.server)
         self.environment = {
@@ -262,5 +273,5 @@ def test_a_pod_that_ends_fails_its_readiness_and_lets_requests_end(
         text = "\n".join(lines)
     assert text.count('"token"') == 39
     began = time.monotonic()
-    assert [0, 0] == [process.wait(10) for process in pod.processes.values()]
+    assert [process.wait(10) for process in pod.processes.values()] == [0, 0]
     assert time.monotonic() - began < 3

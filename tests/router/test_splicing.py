@@ -45,7 +45,9 @@ class Bench:
         """What the backend got for a body."""
         raw = body.encode() if isinstance(body, str) else body
         answer = self.router.client.post(
-            path, content=raw, headers={name.replace("_", "-"): text for name, text in headers.items()}
+            path,
+            content=raw,
+            headers={name.replace("_", "-"): text for name, text in headers.items()},
         )
         assert answer.status_code == 200, answer.text
         assert answer.content == self.stub.requests[-1].body
@@ -73,13 +75,24 @@ MESSAGE = '{"role":"system","content":' + json.dumps(SYSTEM) + "}"
     [
         pytest.param(
             '{"messages":[{"role":"user","content":"hi"}]}',
-            "{" + FRONT + '"messages":[' + MESSAGE + ',{"role":"user","content":"hi"}]' + BEHIND + "}",
+            "{"
+            + FRONT
+            + '"messages":['
+            + MESSAGE
+            + ',{"role":"user","content":"hi"}]'
+            + BEHIND
+            + "}",
             id="the common case",
         ),
         pytest.param(
             '{ "z" : 1 , "a" : 12345678901234567890, "messages": [ ] }\n',
-            "{" + FRONT + ' "z" : 1 , "a" : 12345678901234567890, "messages": [' + MESSAGE + " ] "
-            + BEHIND + "}\n",
+            "{"
+            + FRONT
+            + ' "z" : 1 , "a" : 12345678901234567890, "messages": ['
+            + MESSAGE
+            + " ] "
+            + BEHIND
+            + "}\n",
             id="key order, big integers and white space stay",
         ),
         pytest.param(
@@ -90,34 +103,55 @@ MESSAGE = '{"role":"system","content":' + json.dumps(SYSTEM) + "}"
         ),
         pytest.param(
             '{"messages":[{"content":"{\\"role\\":\\"system\\"}","role":"user"}]}',
-            "{" + FRONT + '"messages":[' + MESSAGE
-            + ',{"content":"{\\"role\\":\\"system\\"}","role":"user"}]' + BEHIND + "}",
+            "{"
+            + FRONT
+            + '"messages":['
+            + MESSAGE
+            + ',{"content":"{\\"role\\":\\"system\\"}","role":"user"}]'
+            + BEHIND
+            + "}",
             id="a role inside a string is no role",
         ),
         pytest.param(
             '{"messages":[{"role":"user","content":[{"role":"system"}]}]}',
-            "{" + FRONT + '"messages":[' + MESSAGE
-            + ',{"role":"user","content":[{"role":"system"}]}]' + BEHIND + "}",
+            "{"
+            + FRONT
+            + '"messages":['
+            + MESSAGE
+            + ',{"role":"user","content":[{"role":"system"}]}]'
+            + BEHIND
+            + "}",
             id="a role deeper down is no role of the message",
         ),
         pytest.param(
             '{"tools":{"messages":[1]},"messages":[{"\\u0072ole":"sys\\u0074em"}]}',
-            "{" + FRONT + '"tools":{"messages":[1]},"messages":[{"\\u0072ole":"sys\\u0074em"}]'
-            + BEHIND + "}",
+            "{"
+            + FRONT
+            + '"tools":{"messages":[1]},"messages":[{"\\u0072ole":"sys\\u0074em"}]'
+            + BEHIND
+            + "}",
             id="escaped keys and values mean what they mean; nested messages are left alone",
         ),
         pytest.param(
             '{"messages":[1],"messages":[{"role":"user"}]}',
-            "{" + FRONT + '"messages":[1],"messages":[' + MESSAGE + ',{"role":"user"}]' + BEHIND + "}",
+            "{"
+            + FRONT
+            + '"messages":[1],"messages":['
+            + MESSAGE
+            + ',{"role":"user"}]'
+            + BEHIND
+            + "}",
             id="of duplicate keys the last one counts",
         ),
         pytest.param(
-            '{"messages":"no list"}', "{" + FRONT + '"messages":"no list"' + BEHIND + "}",
+            '{"messages":"no list"}',
+            "{" + FRONT + '"messages":"no list"' + BEHIND + "}",
             id="messages that are no list are the backend's to refuse",
         ),
         pytest.param("{}", "{" + FRONT + '"min_p":0.125}', id="an empty object"),
         pytest.param(
-            '{"a":"\\\\"}', "{" + FRONT + '"a":"\\\\"' + BEHIND + "}",
+            '{"a":"\\\\"}',
+            "{" + FRONT + '"a":"\\\\"' + BEHIND + "}",
             id="a backslash at the end of a string",
         ),
         pytest.param(
@@ -150,18 +184,21 @@ def test_a_forced_token_limit_beats_the_clients_under_any_of_its_names(bench: Be
 def test_a_preset_takes_the_place_of_the_revisions_own(bench: Bench) -> None:
     body = '{"model":"chat:bare","messages":[]}'
     assert body.encode() == bench.send(body)
-    assert b'{"a":1}' == bench.send("{}", x_puna_preset="empty")
+    assert bench.send("{}", x_puna_preset="empty") == b'{"a":1}'
 
 
 def test_a_preset_in_the_model_name_beats_the_header(bench: Bench) -> None:
     got = bench.send('{"model":"chat:bare"}', x_puna_preset="empty")
-    assert b'{"model":"chat:bare"}' == got
+    assert got == b'{"model":"chat:bare"}'
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ('{"stream":true,"model":"chat:bare"}', b'{"sse_ping_interval":7,"stream":true,"model":"chat:bare"}'),
+        (
+            '{"stream":true,"model":"chat:bare"}',
+            b'{"sse_ping_interval":7,"stream":true,"model":"chat:bare"}',
+        ),
         ('{"stream":false,"model":"chat:bare"}', b'{"stream":false,"model":"chat:bare"}'),
         ('{"stream":false,"stream":true,"model":"chat:bare"}', None),
         ('{"stream":true,"sse_ping_interval":2,"model":"chat:bare"}', None),
@@ -184,7 +221,10 @@ def test_generate_forces_its_kind_of_answer(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("path", "body", "key"),
-    [("/v1/messages", '{"messages":[]}', "system"), ("/v1/responses", '{"input":"x"}', "instructions")],
+    [
+        ("/v1/messages", '{"messages":[]}', "system"),
+        ("/v1/responses", '{"input":"x"}', "instructions"),
+    ],
 )
 def test_other_protocols_get_the_system_prompt_where_they_keep_it(
     bench: Bench, path: str, body: str, key: str
@@ -211,7 +251,7 @@ def test_paths_without_generation_are_not_spliced(bench: Bench) -> None:
 def test_bodies_that_are_no_object_are_refused(bench: Bench, body: bytes) -> None:
     before = len(bench.stub.requests)
     answer = bench.refuse(body)
-    assert (400, "invalid_json") == (answer.status_code, answer.json()["error"]["reason"])
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (400, "invalid_json")
     assert before == len(bench.stub.requests)
 
 
@@ -226,18 +266,24 @@ def test_large_bodies_pass_up_to_the_limit(bench: Bench) -> None:
     got = bench.send(f'{{"model":"chat:empty","image":"{image}"}}')
     assert got == f'{{"a":1,"model":"chat:empty","image":"{image}"}}'.encode()
     answer = bench.refuse(b'{"a":"' + b"x" * (33 * 1024 * 1024) + b'"}')
-    assert (413, "body_too_large") == (answer.status_code, answer.json()["error"]["reason"])
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (413, "body_too_large")
 
 
 KEYS = st.sampled_from(
     [*LIMIT_NAMES, "temperature", "top_k", "min_p", "stream", "messages", "system", "ü", 'q"\\', ""]
 )
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(),
 )
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 MESSAGES = st.lists(
@@ -275,12 +321,12 @@ def merged(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return {**result, **FORCED}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     members=MEMBERS,
-    style=st.sampled_from(
-        [{}, {"ensure_ascii": False}, {"indent": 1}, {"separators": (",", ":")}]
-    ),
+    style=st.sampled_from([{}, {"ensure_ascii": False}, {"indent": 1}, {"separators": (",", ":")}]),
 )
 def test_a_spliced_body_means_the_merge_of_preset_and_client(
     bench: Bench, members: list[tuple[str, Any]], style: dict[str, Any]

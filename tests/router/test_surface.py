@@ -34,7 +34,7 @@ class Pair:
         self.router.wait_healthy(1, "chat")
         self.router.wait_healthy(1, "code")
 
-    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+    def ask(self, method: str, path: str | httpx.URL, **more: Any) -> httpx.Response:
         return self.router.client.request(method, path, **more)
 
     def reached(self, method: str, path: str, **more: Any) -> str:
@@ -68,7 +68,7 @@ def error(answer: httpx.Response) -> dict[str, Any]:
 def test_lists_name_every_endpoint_and_preset(pair: Pair) -> None:
     models = pair.ask("GET", "/v1/models").json()
     assert models["object"] == "list"
-    assert ["chat", "chat:precise", "code", "soon"] == [model["id"] for model in models["data"]]
+    assert [model["id"] for model in models["data"]] == ["chat", "chat:precise", "code", "soon"]
     assert pair.ask("GET", "/v1/models/chat:precise").json() == models["data"][1]
     assert pair.ask("GET", "/llm/models").json()["models"][0] == {
         "name": "chat",
@@ -78,7 +78,9 @@ def test_lists_name_every_endpoint_and_preset(pair: Pair) -> None:
     assert pair.ask("HEAD", "/health").status_code == 200
 
 
-@pytest.mark.parametrize(("model", "name"), [("chat", "chat"), ("code", "code"), ("chat:precise", "chat")])
+@pytest.mark.parametrize(
+    ("model", "name"), [("chat", "chat"), ("code", "code"), ("chat:precise", "chat")]
+)
 @pytest.mark.parametrize("path", [CHAT, "/v1/completions", "/v1/embeddings", "/llm/generate"])
 def test_the_model_chooses_the_endpoint(pair: Pair, model: str, name: str, path: str) -> None:
     assert name == pair.reached("POST", path, json={"model": model, "prompt": "x"})
@@ -101,25 +103,25 @@ def test_a_pinned_endpoint_still_takes_its_own_presets(pair: Pair) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "health"), ("GET", "props"), ("GET", "slots"), ("GET", "metrics"), ("GET", "v1/models"),
-        ("GET", "lora-adapters"), ("GET", "slots?fail_on_no_slot=1"),
-        ("POST", "completion"), ("POST", "completions"), ("POST", "tokenize"), ("POST", "detokenize"),
-        ("POST", "apply-template"), ("POST", "infill"), ("POST", "embedding"), ("POST", "embeddings"),
-        ("POST", "rerank"), ("POST", "v1/rerank"), ("POST", "v1/messages"), ("POST", "v1/responses"),
-        ("POST", "v1/messages/count_tokens"), ("POST", "v1/responses/input_tokens"),
-        ("POST", "v1/chat/completions/input_tokens"),
+        ("GET", "health"), ("GET", "props"), ("GET", "slots"), ("GET", "metrics"),
+        ("GET", "v1/models"), ("GET", "lora-adapters"), ("GET", "slots?fail_on_no_slot=1"),
+        ("POST", "completion"), ("POST", "completions"), ("POST", "tokenize"),
+        ("POST", "detokenize"), ("POST", "apply-template"), ("POST", "infill"),
+        ("POST", "embedding"), ("POST", "embeddings"), ("POST", "rerank"), ("POST", "v1/rerank"),
+        ("POST", "v1/messages"), ("POST", "v1/responses"), ("POST", "v1/messages/count_tokens"),
+        ("POST", "v1/responses/input_tokens"), ("POST", "v1/chat/completions/input_tokens"),
     ],
 )  # fmt: skip
 def test_llama_servers_own_paths_are_reached_below_the_endpoint(
     pair: Pair, method: str, path: str
 ) -> None:
-    more = {"json": {}} if method == "POST" else {}
+    more: dict[str, Any] = {"json": {}} if method == "POST" else {}
     if path == "health":
         checks = pair.code.checks
         pair.ask(method, f"/endpoints/code/{path}", **more)
         assert pair.code.checks > checks
         return
-    assert "code" == pair.reached(method, f"/endpoints/code/{path}", **more)
+    assert pair.reached(method, f"/endpoints/code/{path}", **more) == "code"
     assert f"/{path}" == pair.code.requests[-1].path
 
 
@@ -178,7 +180,7 @@ def test_everything_else_is_refused(
         ({"model": "chat"}, {"content-encoding": "gzip"}, 415, "unsupported_encoding", "model"),
     ],
 )
-def test_refusals_name_what_there_is(
+def test_refusals_name_what_there_is(  # noqa: PLR0917
     pair: Pair, body: Any, headers: dict[str, str], status: int, reason: str, told: str
 ) -> None:
     answer = pair.ask("POST", CHAT, json=body, headers=headers)
@@ -189,14 +191,14 @@ def test_refusals_name_what_there_is(
 
 def test_an_endpoint_without_revisions_says_that_nobody_serves_it(pair: Pair) -> None:
     answer = pair.ask("POST", CHAT, json={"model": "soon"})
-    assert (503, "no_healthy_endpoint") == (answer.status_code, error(answer)["reason"])
+    assert (answer.status_code, error(answer)["reason"]) == (503, "no_healthy_endpoint")
     assert answer.headers["retry-after"] == "5"
 
 
 def test_a_path_that_hides_slashes_is_refused(pair: Pair) -> None:
     url = httpx.URL(pair.router.url).copy_with(raw_path=b"/endpoints/chat%2fprops")
     answer = pair.ask("GET", url)  # so early that the request has no id yet
-    assert (400, 400) == (answer.status_code, answer.json()["error"]["code"])
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, 400)
 
 
 def test_internal_headers_of_clients_have_no_effect_and_reach_nobody(pair: Pair) -> None:
@@ -208,7 +210,7 @@ def test_internal_headers_of_clients_have_no_effect_and_reach_nobody(pair: Pair)
         "authorization": "Bearer mine",
         "x-api-key": "mine",
     }
-    assert "chat" == pair.reached("POST", CHAT, json={"model": "chat"}, headers=headers)
+    assert pair.reached("POST", CHAT, json={"model": "chat"}, headers=headers) == "chat"
     names = {name for name, _ in pair.chat.requests[-1].headers}
     assert not {name for name in names if name.startswith(("x-puna", "x-envoy"))}
     assert not names & {"authorization", "x-api-key"}
@@ -229,14 +231,16 @@ def test_request_ids_and_trace_context_pass_unchanged(pair: Pair) -> None:
 def test_uploads_pass_as_they_are_where_the_endpoint_is_known(pair: Pair) -> None:
     path = "/v1/audio/transcriptions"
     upload = {"file": ("a.wav", b"\x00\x01RIFF"), "model": (None, "whisper")}
-    assert "code" == pair.reached("POST", "/endpoints/code" + path, files=upload)
+    assert pair.reached("POST", "/endpoints/code" + path, files=upload) == "code"
     assert b"\x00\x01RIFF" in pair.code.requests[-1].body
     assert error(pair.ask("POST", path, files=upload))["reason"] == "model_required"
 
 
 def test_http2_clients_are_served(pair: Pair) -> None:
     with pair.router.socket() as connection:
-        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        connection.sendall(
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+        )
         assert connection.recv(9)[3] == 4
 
 

@@ -15,6 +15,7 @@ LISTENER: Final = "ingress"
 ROUTES: Final = "main"
 SELECT_FILTER: Final = "puna.select"
 SPLICE_FILTER: Final = "puna.splice"
+COUNTING_FILTER: Final = "envoy.filters.http.json_to_metadata"
 TARGET_HEADER: Final = "x-puna-target"
 NO_TARGET: Final = "-"
 BODY_LIMIT: Final = 32 * 1024 * 1024
@@ -128,10 +129,14 @@ def _token_rules() -> list[Resource]:
 
 def _token_counts_of_documents() -> Resource:
     return {
-        "name": "envoy.filters.http.json_to_metadata",
+        "name": COUNTING_FILTER,
         "typed_config": {
             "@type": f"{_FILTERS}.http.json_to_metadata.v3.JsonToMetadata",
-            "response_rules": {"rules": _token_rules()},
+            "response_rules": {
+                "rules": _token_rules(),
+                # llama-server adds a charset.
+                "allow_content_types_regex": {"regex": "application/json.*"},
+            },
         },
     }
 

@@ -12,6 +12,7 @@ from puna_router.config import EndpointConfig, PresetConfig, RevisionConfig
 from puna_router.control import catalogue
 from puna_router.control.clusters import NO_BACKENDS
 from puna_router.control.listener import (
+    COUNTING_FILTER,
     ROUTES,
     SELECT_FILTER,
     SPLICE_FILTER,
@@ -23,6 +24,8 @@ from puna_router.control.world import Resource, Served, World, cluster_name
 
 DIRECT_RESPONSE_LIMIT: Final = 8 * 1024 * 1024
 """Largest model list, in bytes; Envoy's own limit is 4 KiB."""
+UNCOUNTED: Final = r"(/endpoints/[^/]+)?(/v1)?/(embeddings?|rerank|reranking|tokenize|detokenize)"
+"""Paths whose answers hold no token counts and may be larger than what is held to look for some."""
 HIDDEN_HEADERS: Final = (
     TARGET_HEADER,
     "x-puna-preset",
@@ -94,11 +97,8 @@ def _host(
         action["cluster"] = NO_BACKENDS
     if config.retries:
         action["retry_policy"] = _retry_policy(config.retries)
-    return {
-        "name": name,
-        "domains": [name],
-        "routes": [{"name": name, "match": {"prefix": "/"}, "route": action}],
-    }
+    route = {"name": name, "match": {"prefix": "/"}, "route": action}
+    return {"name": name, "domains": [name], "routes": [route]}
 
 
 def _member(
@@ -131,7 +131,11 @@ def _retry_policy(retries: int) -> Resource:
 
 
 def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource:
-    """What the router answers itself. The last route is for requests that the filter refuses."""
+    """What the router answers itself.
+
+    The last two routes are what every other request has first: the selecting filter reads its
+    table there, and filters that are off on it stay off for the request.
+    """
     table = catalogue.lookup_table(configs, namespace)
     return {
         "name": "router",
@@ -140,17 +144,26 @@ def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource
             _page("/health", '{"status":"ok"}'),
             _page("/v1/models", catalogue.model_list(configs)),
             _page("/llm/models", catalogue.endpoint_list(configs)),
-            {
-                "name": "rest",
-                "match": {"prefix": "/"},
-                "metadata": {"filter_metadata": {SELECT_FILTER: table}},
-                "direct_response": {
-                    "status": 500,
-                    "body": {"inline_string": "the request was not routed"},
-                },
-            },
+            {**_unrouted(table, {"safe_regex": {"regex": UNCOUNTED}}), **_without_token_counts()},
+            _unrouted(table, {"prefix": "/"}),
         ],
     }
+
+
+def _unrouted(table: Resource, match: Resource) -> Resource:
+    return {
+        "match": match,
+        "metadata": {"filter_metadata": {SELECT_FILTER: table}},
+        "direct_response": {
+            "status": 500,
+            "body": {"inline_string": "the request was not routed"},
+        },
+    }
+
+
+def _without_token_counts() -> Resource:
+    config = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
+    return {"typed_per_filter_config": {COUNTING_FILTER: {"@type": config, "disabled": True}}}
 
 
 def _page(path: str, body: str) -> Resource:
