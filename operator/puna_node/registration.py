@@ -71,24 +71,30 @@ class Registration:
             await asyncio.sleep(delay)
 
     async def keep_status(self) -> None:
-        """Report the status when it changes and every minute, for ever."""
+        """Report the status when it changes and every minute, for ever.
+
+        In between it looks whether the Node object is still there.
+        """
         loop = asyncio.get_running_loop()
         reported, reported_at = self._status(), loop.time()
         while True:
             await asyncio.sleep(PRESSURE_SECONDS)
             status = self._status()
-            if status == reported and loop.time() - reported_at < HEARTBEAT_SECONDS:
-                continue
+            is_due = status != reported or loop.time() - reported_at >= HEARTBEAT_SECONDS
             try:
-                await self._report_or_register()
+                await self._keep_registered(report=is_due)
             except (ApiError, ApiUnreachableError) as error:
                 LOG.warning("node status not reported: %s", error)
                 continue
-            reported, reported_at = status, loop.time()
+            if is_due:
+                reported, reported_at = status, loop.time()
 
-    async def _report_or_register(self) -> None:
+    async def _keep_registered(self, *, report: bool) -> None:
         try:
-            await self.report()
+            if report:
+                await self.report()
+            else:
+                await self._api.get_node(self._config.node_name)
         except ApiError as error:
             if error.status != NOT_FOUND:
                 raise

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -54,6 +55,18 @@ class AgentProcess:
     def wait_ready(self) -> None:
         """Wait until the control plane lets Pods run on the node."""
         eventually(self._is_ready, what=f"node {self.node} ready: {self.log.read_text()}")
+
+    def start_again(self) -> None:
+        """Start an agent whose node is known, and wait until its endpoint answers."""
+        self.start()
+        eventually(self._listens, what=f"endpoint: {self.log.read_text()}")
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.config.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
 
     def kill(self) -> None:
         """SIGKILL to the agent alone."""
@@ -127,7 +140,8 @@ def new_agent(
         "tainted": False,
         "address": node_address,
         "pod_network": "127.77.0.0/16",
-        "port": 0,
+        # A fixed one: an agent that comes back is found where it was.
+        "port": free_port(),
         "serving_certificate": str(plane.paths.certificate("node-server")),
         "serving_key": str(plane.paths.key("node-server")),
         "client_ca": str(plane.paths.certificate("ca")),
@@ -148,6 +162,14 @@ def new_agent(
     config_file = folder / "agent.json"
     config_file.write_text(config.model_dump_json(by_alias=True))
     return AgentProcess(plane, config, config_file, folder / "agent.log")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def pod_spec(node: str, *containers: Manifest, **spec: Any) -> Manifest:
@@ -288,7 +310,7 @@ def is_ready(manifest: Manifest) -> bool:
 def container_state(manifest: Manifest, name: str = "main") -> Manifest:
     """State of a container, empty before the node has reported one."""
     status = manifest.get("status", {})
-    for entry in status.get("containerStatuses", ()) + status.get("initContainerStatuses", []):
+    for entry in status.get("containerStatuses", []) + status.get("initContainerStatuses", []):
         if entry["name"] == name:
             state: Manifest = entry["state"]
             return state
@@ -301,6 +323,12 @@ def container_status(manifest: Manifest, name: str = "main") -> Manifest:
     entries = status.get("containerStatuses", []) + status.get("initContainerStatuses", [])
     found: Manifest = next(entry for entry in entries if entry["name"] == name)
     return found
+
+
+def restarts(manifest: Manifest, name: str = "main") -> int:
+    """How often a container was started again; 0 before the node has reported anything."""
+    entries = manifest.get("status", {}).get("containerStatuses", [])
+    return sum(entry["restartCount"] for entry in entries if entry["name"] == name)
 
 
 def waiting_reason(manifest: Manifest, name: str = "main") -> str | None:

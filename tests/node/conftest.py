@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import ControlPlane
+from tests.cluster import ControlPlane, eventually
 from tests.gguf_factory import write_slow_gguf, write_tiny_gguf
-from tests.node.agents import AgentProcess, new_agent
+from tests.node.agents import AgentProcess, Client, new_agent
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +47,7 @@ def plane(controlled_plane: ControlPlane) -> ControlPlane:
 
 @pytest.fixture
 def agent(plane: ControlPlane, folder: Path, models: Path) -> Iterator[AgentProcess]:
-    """An agent with a node of its own."""
+    """An agent of one test's own, for tests that do something to it."""
     process = new_agent(plane, folder, models, name=f"node-{secrets.token_hex(3)}")
     process.start()
     process.wait_ready()
@@ -55,12 +55,29 @@ def agent(plane: ControlPlane, folder: Path, models: Path) -> Iterator[AgentProc
     process.end()
 
 
+@pytest.fixture(scope="session")
+def shared_agent(plane: ControlPlane, models: Path) -> Iterator[AgentProcess]:
+    """An agent for tests that only give it Pods."""
+    path = Path(tempfile.mkdtemp(prefix="pn-"))
+    process = new_agent(plane, path, models, name="node-shared")
+    process.start()
+    process.wait_ready()
+    yield process
+    process.end()
+    shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.fixture
 def ns(plane: ControlPlane) -> Iterator[str]:
-    """A namespace of its own, emptied at the end so that no Pod outlives its agent."""
+    """A namespace of its own, whose Pods end with the test."""
     name = plane.new_namespace()
     account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
-    from tests.cluster import eventually  # noqa: PLC0415
-
     eventually(lambda: plane.get(account), what="the default ServiceAccount")
     yield name
+    plane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def client(plane: ControlPlane, ns: str) -> Client:
+    """Reader of the test's namespace."""
+    return Client(plane, ns)

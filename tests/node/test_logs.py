@@ -1,0 +1,77 @@
+"""`kubectl logs` of Pods on a node agent."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.cluster import ControlPlane, eventually
+from tests.node.agents import (
+    AgentProcess,
+    Client,
+    container_state,
+    is_ready,
+    pod,
+    pod_spec,
+    shell,
+)
+
+
+def test_logs_are_filtered_and_followed(
+    plane: ControlPlane, shared_agent: AgentProcess, client: Client
+) -> None:
+    script = "for i in 1 2 3 4 5; do echo line $i; done; echo oops >&2; sleep 2; echo end"
+    spec = pod_spec(shared_agent.node, shell(script), restartPolicy="Never")
+    plane.apply(pod(client.namespace, spec))
+    client.wait(is_ready)
+    logs = ("logs", "pod", "-n", client.namespace)
+    eventually(lambda: "oops" in plane.kubectl(*logs))
+    with subprocess.Popen(
+        [
+            str(plane.kubectl_binary),
+            f"--kubeconfig={plane.kubeconfig}",
+            *logs,
+            "-f",
+            "--tail=2",
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as follower:
+        followed, _ = follower.communicate(timeout=20)
+    assert followed.split("\n") == ["line 5", "oops", "end", ""]
+    assert plane.kubectl(*logs, "--tail=1") == "end\n"
+    assert plane.kubectl(*logs, "--limit-bytes=4") == "line"
+    assert plane.kubectl(*logs, "--since=1h").count("\n") == 7
+    stamped = plane.kubectl(*logs, "--timestamps").splitlines()[0]
+    assert stamped.endswith("Z line 1")
+    assert stamped.startswith("20")
+
+
+def test_no_line_is_lost_when_a_log_is_rotated(
+    plane: ControlPlane, shared_agent: AgentProcess, client: Client
+) -> None:
+    count = 220_000
+    line = "x" * 80
+    script = f"i=0; while [ $i -lt {count} ]; do echo $i {line}; i=$((i+1)); done; sleep 1"
+    spec = pod_spec(shared_agent.node, shell(script), restartPolicy="Never")
+    plane.apply(pod(client.namespace, spec))
+    client.wait(lambda p: bool(container_state(p).get("running")))
+    logs = ("logs", "pod", "-n", client.namespace)
+    followed = plane.kubectl(*logs, "-f", seconds=120)
+    numbers = [int(text.split(" ", 1)[0]) for text in followed.splitlines()]
+    assert numbers == list(range(count))
+    root = Path(shared_agent.config.directory, "p")
+    uid = (client.pod() or {})["metadata"]["uid"]
+    assert len(list((root / uid[:8] / "c" / "main" / "1").glob("log*"))) >= 3
+    assert plane.kubectl(*logs, "--tail=150000").count("\n") == 150_000
+
+
+def test_an_overlong_line_comes_out_whole(
+    plane: ControlPlane, shared_agent: AgentProcess, client: Client
+) -> None:
+    script = "head -c 50000 /dev/zero | tr '\\0' a; echo; echo next"
+    spec = pod_spec(shared_agent.node, shell(script), restartPolicy="Never")
+    plane.apply(pod(client.namespace, spec))
+    client.wait(lambda p: p["status"].get("phase") == "Succeeded")
+    log = plane.kubectl("logs", "pod", "-n", client.namespace)
+    assert log == "a" * 50000 + "\nnext\n"
