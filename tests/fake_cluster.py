@@ -158,6 +158,8 @@ class FakeCluster:
     def set_ready(self, name: str, *, ready: bool = True) -> None:
         """Let a Pod become ready or not."""
         pod = self.pods[name]
+        if "deletionTimestamp" in pod["metadata"]:
+            return
         if ready:
             self.served.add(pod["metadata"]["labels"][LABEL_PROCESS])
         condition = {"type": "Ready", "status": "True" if ready else "False"}

@@ -57,7 +57,7 @@ class Reason(StrEnum):
     MODEL_LOADED = "ModelLoaded"
     """A Pod of the newest revision serves the model."""
     MODEL_UNKNOWN = "ModelUnknown"
-    """No Pod has tried to fetch the model yet."""
+    """No Pod has come as far as the model yet."""
     CHECKSUM_MISMATCH = "ChecksumMismatch"
     """The file's SHA-256 differs from `spec.model.sha256`."""
     FILE_NOT_FOUND = "FileNotFound"

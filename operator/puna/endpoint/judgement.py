@@ -132,10 +132,10 @@ def _model_ready(view: View) -> Condition:
     if view.fetching:
         message = describe(view.fetch) if view.fetch else "the fetch of the model has begun"
         return _condition(view, kind, "False", Reason.FETCHING, message)
-    if view.loading:
+    if view.loading and view.problem is None:
         return _condition(view, kind, "False", Reason.LOADING, "llama-server reads the model")
     return _condition(
-        view, kind, "Unknown", Reason.MODEL_UNKNOWN, "no Pod has tried to fetch the model yet"
+        view, kind, "Unknown", Reason.MODEL_UNKNOWN, "no Pod has come as far as the model yet"
     )
 
 
@@ -148,7 +148,7 @@ def _available(view: View) -> Condition:
         message = "no router Pod of the namespace is ready; see Deployment puna-router"
         return _condition(view, kind, "False", Reason.ROUTER_NOT_READY, message)
     if wanted == 0:
-        return _condition(view, kind, "False", Reason.NO_REPLICAS, "replicas is 0")
+        return _condition(view, kind, "False", Reason.NO_REPLICAS, "replicas is 0, as asked")
     if view.candidate is None and view.problem is not None:
         return _condition(view, kind, "False", view.problem.reason, view.problem.message)
     message = view.awaited or f"0 of {wanted} servers are ready"

@@ -333,7 +333,7 @@ def _look_again(
         return REJECTED_INTERVAL
     if view.retiring and view.stable is not None:
         return _router_interval(view.stable.promoted_at, view.now)
-    if view.complete and not view.routers_serve:
+    if view.complete and view.wanted_replicas and not view.routers_serve:
         ready = find(status.conditions, ConditionType.READY)
         return _router_interval(ready.last_transition_time if ready else None, view.now)
     if view.fetching or any(map(is_fetching, observed.pods)):

@@ -1,0 +1,128 @@
+"""The exact objects that users get, a folder for each documented scenario.
+
+`input.yaml` (what a user applied, under a comment with the claim) and `observed.yaml` (what is seen
+of the cluster) are written by hand and stay as an older operator left them. `plan.yaml` and
+`status.yaml` are what follows; `PUNA_GOLDEN=write` writes them anew, to be reviewed as the change of
+the product that they are.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
+from puna.api.preset import Preset
+from puna.core.plan import Manifest, ObjectKey, Plan, key_of
+from puna.endpoint.observed import ObservedEndpoint, RouterObservation
+from puna.endpoint.plan import plan as plan_endpoint
+from puna.namespace.observed import ObservedNamespace, RouterNamespace
+from puna.namespace.plan import plan as plan_namespace
+from puna_fetch.config import Progress
+from puna_router.config import EndpointState
+from tests.factories import NOW, settings
+
+HERE = Path(__file__).parent
+ENDPOINTS = sorted(path.parent for path in HERE.glob("endpoint/*/input.yaml"))
+NAMESPACES = sorted(path.parent for path in HERE.glob("namespace/*/input.yaml"))
+
+
+@pytest.mark.parametrize("case", ENDPOINTS, ids=lambda case: case.name)
+def test_an_endpoint_is_planned_as_before(case: Path) -> None:
+    endpoint, *presets = documents(case)
+    made = plan_endpoint(
+        LLMEndpoint.model_validate(endpoint), observed_endpoint(case, presets), settings(), NOW
+    )
+    compare(case / "plan.yaml", plan_document(made))
+    compare(case / "status.yaml", made.status.to_dict())
+
+
+@pytest.mark.parametrize("case", NAMESPACES, ids=lambda case: case.name)
+def test_a_router_is_planned_as_before(case: Path) -> None:
+    endpoints = tuple(LLMEndpoint.model_validate(document) for document in documents(case))
+    seen = yaml.safe_load((case / "observed.yaml").read_text())
+    namespace = RouterNamespace(endpoints[0].metadata.namespace, endpoints)
+    observed = ObservedNamespace(
+        children=tuple(seen["children"]),
+        backend_key=next((item for item in seen["children"] if item["kind"] == "Secret"), None),
+        fresh_key=seen["freshKey"],
+    )
+    compare(case / "plan.yaml", plan_document(plan_namespace(namespace, observed, settings(), NOW)))
+
+
+@pytest.mark.parametrize("case", ENDPOINTS + NAMESPACES, ids=lambda case: case.name)
+def test_a_case_says_what_it_shows(case: Path) -> None:
+    assert (case / "input.yaml").read_text().startswith("# ")
+
+
+def documents(case: Path) -> list[Manifest]:
+    return list(yaml.safe_load_all((case / "input.yaml").read_text()))
+
+
+def observed_endpoint(case: Path, presets: list[Manifest]) -> ObservedEndpoint:
+    seen: dict[str, Any] = yaml.safe_load((case / "observed.yaml").read_text())
+    return ObservedEndpoint(
+        children=tuple(seen.get("children", ())),
+        pods=tuple(seen.get("pods", ())),
+        presets={item["metadata"]["name"]: Preset.model_validate(item) for item in presets},
+        missing_secrets=frozenset(seen.get("missingSecrets", ())),
+        claims=seen.get("claims", {}),
+        foreign=frozenset(
+            ObjectKey(item["apiVersion"], item["kind"], item["namespace"], item["name"])
+            for item in seen.get("foreign", ())
+        ),
+        routers=tuple(router(item) for item in seen.get("routers", ())),
+        routers_asked=seen.get("routersAsked", False),
+        progress={
+            name: Progress.model_validate(item) for name, item in seen.get("progress", {}).items()
+        },
+        backend_key=seen.get("backendKey"),
+        rejected=seen.get("rejected"),
+    )
+
+
+def router(item: Manifest) -> RouterObservation:
+    state = item.get("state")
+    return RouterObservation(
+        pod=item["pod"],
+        reachable=item.get("reachable", True),
+        state=None if state is None else EndpointState.model_validate(state),
+    )
+
+
+def plan_document(made: Plan[LLMEndpointStatus] | Plan[None]) -> Manifest:
+    """A plan as one document; children by identity, since their order is no promise to users."""
+    wait = made.requeue_after
+    return {
+        "children": None if made.children is None else sorted(made.children, key=key_of),
+        "events": [
+            {"type": event.type, "reason": str(event.reason), "message": event.message}
+            for event in made.events
+        ],
+        "requeueAfterSeconds": None if wait is None else wait.total_seconds(),
+    }
+
+
+class Readable(yaml.SafeDumper):
+    """YAML without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's signature
+        return True
+
+
+def compare(path: Path, document: Manifest) -> None:
+    text = yaml.dump(
+        document,
+        Dumper=Readable,
+        sort_keys=True,
+        default_flow_style=None,
+        width=100,
+        allow_unicode=True,
+    )
+    if os.environ.get("PUNA_GOLDEN") == "write":
+        path.write_text(text)
+    assert path.read_text() == text, f"{path.parent.name}: run PUNA_GOLDEN=write pytest {HERE.name}"
