@@ -23,7 +23,7 @@ from puna_router.config import CLIENT_PORT, CONTROL_PORT, RouterFile
 from puna_router.control.admin import Admin
 from puna_router.control.binary import EnvoyNotFoundError, find_envoy
 from puna_router.control.drain import drain
-from puna_router.control.files import admin_socket
+from puna_router.control.files import Layout, bootstrapped_socket
 from puna_router.control.prepare import prepare
 from puna_router.control.world import Site
 
@@ -94,7 +94,7 @@ def _envoy(options: argparse.Namespace) -> int:
 
 
 def _drain(options: argparse.Namespace) -> int:
-    admin = Admin(admin_socket(options.directory))
+    admin = Admin(bootstrapped_socket(Layout(options.directory)))
     done = asyncio.run(drain(admin, seconds=options.seconds, settle=options.settle_seconds))
     return 0 if done else 1
 
@@ -153,6 +153,11 @@ def _commands() -> dict[str, tuple[Callable[[argparse.Namespace], int], argparse
     }
 
 
+def _folder(text: str) -> Path:
+    """The folder by its absolute path, since Envoy may run elsewhere."""
+    return Path(text).absolute()
+
+
 _SETTLE = "time for which new connections are still taken, in seconds"
 
 
@@ -163,7 +168,9 @@ def _file_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--config", type=Path, required=True, help="a router file")
-    parser.add_argument("--directory", type=Path, help="folder for Envoy's files (a temporary one)")
+    parser.add_argument(
+        "--directory", type=_folder, help="folder for Envoy's files (a temporary one)"
+    )
     _add_envoy(parser)
     _add_concurrency(parser)
     return parser
@@ -175,7 +182,7 @@ def _parser(command: str, description: str) -> argparse.ArgumentParser:
 
 def _add_directory(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--directory", type=Path, required=True, help="folder shared by Envoy and its control"
+        "--directory", type=_folder, required=True, help="folder shared by Envoy and its control"
     )
 
 

@@ -44,8 +44,7 @@ def serve_arguments(envoy: str, bootstrap: Path, concurrency: int) -> list[str]:
     """
     return [
         envoy,
-        "--config-path",
-        str(bootstrap),
+        f"--config-path={bootstrap}",
         "--disable-hot-restart",
         "--concurrency",
         str(concurrency),

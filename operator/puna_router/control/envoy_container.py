@@ -9,7 +9,7 @@ from pathlib import Path
 from puna_router.control.admin import Admin
 from puna_router.control.drain import drain
 from puna_router.control.envoy_process import EnvoyProcess
-from puna_router.control.files import Layout, admin_socket
+from puna_router.control.files import Layout, bootstrapped_socket
 
 
 async def run_envoy(
@@ -17,7 +17,7 @@ async def run_envoy(
 ) -> int:
     """Run Envoy beside a control process; on SIGTERM let requests end before it does."""
     layout = Layout(directory)
-    admin = Admin(admin_socket(directory))
+    admin = Admin(bootstrapped_socket(layout))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -6,6 +6,7 @@ the folder of a rename: hence one folder per type.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Layout:
     @property
     def bootstrap(self) -> Path:
         """Envoy's bootstrap document."""
-        return self.directory / "envoy.json"
+        return self.directory / "bootstrap.json"
 
     @property
     def applied(self) -> Path:
@@ -64,7 +65,8 @@ def admin_socket(directory: Path) -> Path:
     """Path of Envoy's admin socket in a shared folder, short enough for a socket.
 
     A node agent may put the folder deep below its own; then the way leads through a link in the
-    folder for temporary files, whose name follows from the folder.
+    folder for temporary files, whose name follows from the folder. Only the bootstrap document says
+    which it is: every container may have another folder for temporary files.
 
     Raises:
         PermissionError: The link is somebody else's.
@@ -82,3 +84,13 @@ def admin_socket(directory: Path) -> Path:
                 f"{link} has to be a link to {directory} that this user owns: remove it"
             ) from None
     return link / "admin.sock"
+
+
+def bootstrapped_socket(layout: Layout) -> Path:
+    """Path of the admin socket as the bootstrap document says it.
+
+    Raises:
+        FileNotFoundError: There is no bootstrap document.
+    """
+    document = json.loads(layout.bootstrap.read_text("utf-8"))
+    return Path(document["admin"]["address"]["pipe"]["path"])

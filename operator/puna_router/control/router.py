@@ -17,7 +17,7 @@ from puna_router.control.cluster_access import Access
 from puna_router.control.controller import Controller
 from puna_router.control.drain import announce, drain, resume, wait_until_gone
 from puna_router.control.envoy_process import EnvoyProcess
-from puna_router.control.files import Layout, admin_socket
+from puna_router.control.files import Layout, bootstrapped_socket
 from puna_router.control.key_file import KeyFile
 from puna_router.control.prepare import prepare
 from puna_router.control.publish import Publisher
@@ -46,7 +46,7 @@ class Router:
         layout = Layout(Path(site.directory))
         self._site = site
         self._settings = settings
-        self.admin = Admin(admin_socket(layout.directory))
+        self.admin = Admin(bootstrapped_socket(layout))
         self.layout = layout
         self._metrics = RouterMetrics()
         self._stop = asyncio.Event()
@@ -111,8 +111,9 @@ class OwnEnvoyRouter(Router):
 
 async def serve(site: Site, settings: Settings, access: Access, namespace: str) -> None:
     """Follow a namespace, beside an Envoy that shares the folder."""
+    if not Layout(Path(site.directory)).bootstrap.exists():
+        prepare(site)
     router = Router(site, settings)
-    prepare(site)
     await resume(router.admin)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True),
@@ -130,8 +131,8 @@ async def stand_alone(path: Path, settings: Settings, directory: Path | None) ->
         site = Site(directory=str(directory), listen="", port=0)
         source = FileSource(path, lambda: None)
         site = Site(str(directory), source.file.listen, source.file.port)
-        router = OwnEnvoyRouter(site, settings)
         prepare(site)
+        router = OwnEnvoyRouter(site, settings)
         envoy = EnvoyProcess(settings.envoy, router.layout.bootstrap, settings.concurrency)
         child = asyncio.create_task(envoy.run())
         try:

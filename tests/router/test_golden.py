@@ -1,0 +1,101 @@
+"""The resources that Envoy gets for documented situations, whole; and that the real Envoy takes them.
+
+After a wanted change: PUNA_GOLDEN=write pytest tests/router/test_golden.py, then read the
+difference as a user would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from puna_router.config import Backend, EndpointConfig
+from puna_router.control.binary import find_envoy
+from puna_router.control.bootstrap import bootstrap
+from puna_router.control.prepare import prepare
+from puna_router.control.snapshot import render
+from puna_router.control.static import shape, static_configuration
+from puna_router.control.world import Served, Site, World
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "router"
+CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
+
+
+def read(case: str) -> tuple[World, Site]:
+    given = json.loads((GOLDEN / case / "input.json").read_text())
+    endpoints = tuple(
+        Served(
+            EndpointConfig.model_validate(entry["config"]),
+            tuple(Backend.model_validate(backend) for backend in entry["backends"]),
+        )
+        for entry in given["endpoints"]
+    )
+    healthy = frozenset((name, address, port) for name, address, port in given["healthy"])
+    world = World(endpoints, given.get("api_key"), healthy)
+    return world, Site("/run/puna", "0.0.0.0", 8080, given["namespace"])
+
+
+def rendered(case: str) -> dict[str, Any]:
+    world, site = read(case)
+    snapshot = render(world, site)
+    files = {"clusters": snapshot.clusters, "hosts": snapshot.hosts, "routes": snapshot.routes}
+    if case == "one-endpoint":  # the same in every case
+        files["listener"] = without_sources(snapshot.listener)
+        files["bootstrap"] = bootstrap(site, "/run/puna/admin.sock")
+    return files
+
+
+def without_sources(node: Any) -> Any:
+    """The Lua sources have tests of their own, and files in which they can be read."""
+    if isinstance(node, dict):
+        return {
+            key: "..." if key == "inline_string" and "function" in value else without_sources(value)
+            for key, value in node.items()
+        }
+    return [without_sources(item) for item in node] if isinstance(node, list) else node
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_resources_are_as_written_down(case: str) -> None:
+    for name, content in rendered(case).items():
+        path = GOLDEN / case / f"{name}.json"
+        text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        if os.environ.get("PUNA_GOLDEN") == "write":
+            path.write_text(text)
+        assert path.read_text() == text, f"{path.name} of {case} differs"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_golden_is_left_without_its_resource(case: str) -> None:
+    expected = {"input.json", *(f"{name}.json" for name in rendered(case))}
+    assert expected == {path.name for path in (GOLDEN / case).iterdir()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_envoy_takes_them(case: str, tmp_path: Path) -> None:
+    world, _ = read(case)
+    configs = tuple(shape(served.config) for served in world.endpoints)
+    assert_valid(static_configuration(configs), tmp_path)
+
+
+def test_envoy_takes_the_bootstrap(tmp_path: Path) -> None:
+    prepare(Site(str(tmp_path), "127.0.0.1", 8080))
+    assert_valid(json.loads((tmp_path / "bootstrap.json").read_text()), tmp_path)
+
+
+def assert_valid(document: Any, folder: Path) -> None:
+    path = folder / "envoy.json"
+    path.write_text(json.dumps(document))
+    done = subprocess.run(
+        [find_envoy(), "--mode", "validate", "--config-path", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
