@@ -26,10 +26,13 @@ def _rule(
 
 
 OPERATOR_RULES: Final[tuple[PolicyRule, ...]] = (
-    # What users write, its status, and (where clusters enforce it) leave to name it as an owner.
+    # What users write, and its status.
     _rule(GROUP, "llmendpoints", "presets", verbs=_READ),
     _rule(GROUP, "llmendpoints/status", verbs=("patch",)),
+    # Leave to name owners with blockOwnerDeletion, which strict clusters (OpenShift) ask for: the
+    # endpoint, and the anchor of a namespace's router.
     _rule(GROUP, "llmendpoints/finalizers", verbs=("update",)),
+    _rule("", "configmaps/finalizers", verbs=("update",), names=("puna-router",)),
     # Children.
     _rule("apps", "deployments", "controllerrevisions", verbs=_OWN),
     _rule("", "configmaps", "services", "serviceaccounts", verbs=_OWN),
@@ -37,17 +40,28 @@ OPERATOR_RULES: Final[tuple[PolicyRule, ...]] = (
     _rule("networking.k8s.io", "networkpolicies", verbs=_OWN),
     _rule("rbac.authorization.k8s.io", "rolebindings", verbs=_OWN),
     _rule("rbac.authorization.k8s.io", "clusterroles", verbs=("bind",), names=(ROUTER_ROLE,)),
-    # The backend key. A name cannot restrict `create`, since the object is not there yet.
-    _rule("", "secrets", verbs=("get", "patch", "delete"), names=("puna-backend-key",)),
+    # The backend key, watched by its name. A name cannot restrict `create`: nothing is there yet.
+    _rule(
+        "",
+        "secrets",
+        verbs=("get", "list", "watch", "patch", "delete"),
+        names=("puna-backend-key",),
+    ),
     _rule("", "secrets", verbs=("create",)),
     # What is observed.
     _rule("", "pods", verbs=_READ),
     _rule("", "pods/log", verbs=("get",)),
     _rule("", "persistentvolumeclaims", verbs=("get",)),
     # What is told.
-    _rule("", "events", verbs=("create", "patch")),
+    _rule("", "events", verbs=("create",)),
 )
 """Rules of the operator's ClusterRole."""
+
+SECRET_RULES: Final[tuple[PolicyRule, ...]] = (_rule("", "secrets", verbs=("get",)),)
+"""Rules for those who want a missing Secret to be a condition at once, rather than a waiting Pod.
+
+Existence cannot be granted without content, so they are not part of the operator's rules.
+"""
 
 ROUTER_RULES: Final[tuple[PolicyRule, ...]] = (_rule("", "configmaps", "pods", verbs=_READ),)
 """Rules of ClusterRole `puna-router`: what a router watches in its own namespace."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES, PolicyRule
+from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES, SECRET_RULES, PolicyRule
 
 OWN = "get list watch create patch delete"
 READ = "get list watch"
@@ -13,6 +13,7 @@ OPERATOR = {
     "puna.dev/presets": READ,
     "puna.dev/llmendpoints/status": "patch",
     "puna.dev/llmendpoints/finalizers": "update",
+    "/configmaps/finalizers puna-router": "update",
     "apps/deployments": OWN,
     "apps/controllerrevisions": OWN,
     "/configmaps": OWN,
@@ -22,12 +23,12 @@ OPERATOR = {
     "networking.k8s.io/networkpolicies": OWN,
     "rbac.authorization.k8s.io/rolebindings": OWN,
     "rbac.authorization.k8s.io/clusterroles puna-router": "bind",
-    "/secrets puna-backend-key": "get patch delete",
+    "/secrets puna-backend-key": "get list watch patch delete",
     "/secrets": "create",
     "/pods": READ,
     "/pods/log": "get",
     "/persistentvolumeclaims": "get",
-    "/events": "create patch",
+    "/events": "create",
 }
 ROUTER = {"/configmaps": READ, "/pods": READ}
 
@@ -43,6 +44,10 @@ def granted(rules: Iterable[PolicyRule]) -> dict[str, str]:
 
 def test_the_operator_may_do_this_and_no_more() -> None:
     assert granted(OPERATOR_RULES) == OPERATOR
+
+
+def test_reading_secrets_is_a_choice_of_its_own() -> None:
+    assert granted(SECRET_RULES) == {"/secrets": "get"}
 
 
 def test_a_router_may_read_this_and_no_more() -> None:
