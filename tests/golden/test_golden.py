@@ -1,9 +1,9 @@
 """The exact objects that users get, a folder for each documented scenario.
 
 `input.yaml` (what a user applied, under a comment with the claim) and `observed.yaml` (what is seen
-of the cluster) are written by hand and stay as an older operator left them. `plan.yaml` and
-`status.yaml` are what follows; `PUNA_GOLDEN=write` writes them anew, to be reviewed as the change of
-the product that they are.
+of the cluster) are kept as they are, like what an older operator left behind. `plan.yaml` and
+`status.yaml` are what follows; `PUNA_GOLDEN=write` writes them anew, to be reviewed as the change
+of the product that they are.
 """
 
 from __future__ import annotations

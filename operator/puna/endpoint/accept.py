@@ -7,13 +7,14 @@ from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from puna.api.llmendpoint import LLMEndpoint, ModelSource
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointSpec, ModelSource, Pool
 from puna.api.preset import Server
 from puna.api.reasons import Reason
 from puna.core.findings import Check, Finding
-from puna.endpoint.effective import preset_names
+from puna.endpoint.effective import meant_server, pools_of, preset_names
 from puna.endpoint.observed import ObservedEndpoint
 from puna.settings import Settings
+from puna_fetch.config import model_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,8 @@ class AcceptInput:
 
 def claim_names(model: ModelSource) -> tuple[str, ...]:
     """Return the PersistentVolumeClaims that a model needs."""
-    parts = urlsplit(model.uri)
-    if parts.scheme == "pvc":
-        return (parts.netloc,)
+    if model.uri.startswith("pvc://"):
+        return (model.uri.removeprefix("pvc://").partition("/")[0],)
     if model.cache is not None:
         return (model.cache.persistent_volume_claim.claim_name,)
     return ()
@@ -48,6 +48,21 @@ def folder_of(uri: str, folders: tuple[str, ...]) -> str | None:
     return max(holding, key=len, default=None)
 
 
+def model_uri_names_a_file(value: AcceptInput) -> Finding | None:
+    """Refuse what the schema's pattern lets through and no path can be made of."""
+    model, namespace = value.endpoint.spec.model, value.endpoint.metadata.namespace
+    try:
+        path = model_path(
+            uri=model.uri, namespace=namespace, sha256=model.sha256 or "-", source_root="/"
+        )
+    except ValueError as error:
+        return Finding(Reason.INVALID_SPEC, f"spec.model.uri: {error}")
+    if not path.isprintable():
+        message = f"spec.model.uri: {model.uri}: the path must not contain control characters"
+        return Finding(Reason.INVALID_SPEC, message)
+    return None
+
+
 def file_lies_in_an_allowed_folder(value: AcceptInput) -> Finding | None:
     """Refuse a file:// uri outside the operator's model folders."""
     uri = value.endpoint.spec.model.uri
@@ -60,6 +75,39 @@ def file_lies_in_an_allowed_folder(value: AcceptInput) -> Finding | None:
         f"spec.model.uri: {uri} is in no folder that the operator's setting PUNA_MODEL_FOLDERS "
         f"allows ({allowed})",
     )
+
+
+def node_selectors_agree(value: AcceptInput) -> Finding | None:
+    """Refuse a label that the accelerator's nodes cannot have."""
+    spec = value.endpoint.spec
+    for pool in pools_of(spec):
+        needed = value.settings.accelerators[pool.accelerator].node_selector
+        for label, wanted in needed.items():
+            if pool.node_selector.get(label, wanted) != wanted:
+                return Finding(
+                    Reason.INVALID_SPEC,
+                    f"{_field(spec, pool)}.nodeSelector: accelerator {pool.accelerator} runs on "
+                    f"nodes with {label}={wanted}; remove {label}",
+                )
+    return None
+
+
+def accelerators_are_counted_once(value: AcceptInput) -> Finding | None:
+    """Refuse the accelerator's own resource among a pool's resources."""
+    spec = value.endpoint.spec
+    for pool in pools_of(spec):
+        name = value.settings.accelerators[pool.accelerator].resource_name
+        if name in pool.resources.requests or name in pool.resources.limits:
+            field = _field(spec, pool)
+            return Finding(
+                Reason.INVALID_SPEC,
+                f"{field}.resources: {name} is what {field}.acceleratorCount sets; remove it here",
+            )
+    return None
+
+
+def _field(spec: LLMEndpointSpec, pool: Pool) -> str:
+    return f"spec.pools[{pool.name}]" if spec.pools else "spec"
 
 
 def no_foreign_object_has_a_childs_name(value: AcceptInput) -> Finding | None:
@@ -93,12 +141,12 @@ def listed_presets_fit_the_server(value: AcceptInput) -> Finding | None:
     """Refuse a per-request Preset that another llama-server would be needed for."""
     spec, presets = value.endpoint.spec, value.observed.presets
     own = presets[spec.preset_ref.name].spec if spec.preset_ref else None
-    server = (own.server if own else None) or Server()
+    server = meant_server((own.server if own else None) or Server())
     template = own.prompt.chat_template if own else None
     for name in spec.presets:
         listed = presets[name].spec
         field = None
-        if listed.server is not None and listed.server != server:
+        if listed.server is not None and meant_server(listed.server) != server:
             field = "server"
         elif listed.prompt.chat_template not in {None, template}:
             field = "prompt.chatTemplate"
@@ -123,25 +171,35 @@ def secrets_exist(value: AcceptInput) -> Finding | None:
             return Finding(
                 Reason.SECRET_NOT_FOUND,
                 f"{field}: there is no Secret {ref.name} in namespace "
-                f"{value.endpoint.metadata.namespace}",
+                f"{value.endpoint.metadata.namespace}; create it or name another",
             )
     return None
 
 
 def claims_exist(value: AcceptInput) -> Finding | None:
     """Name the first PersistentVolumeClaim that is missing."""
-    for name in claim_names(value.endpoint.spec.model):
+    model = value.endpoint.spec.model
+    for name in claim_names(model):
         if name not in value.observed.claims:
             return Finding(
                 Reason.VOLUME_CLAIM_NOT_FOUND,
-                f"spec.model: there is no PersistentVolumeClaim {name} in namespace "
-                f"{value.endpoint.metadata.namespace}",
+                f"{_claim_field(model)}: there is no PersistentVolumeClaim {name} in namespace "
+                f"{value.endpoint.metadata.namespace}; create it or name another",
             )
     return None
 
 
+def _claim_field(model: ModelSource) -> str:
+    if model.cache is None:
+        return "spec.model.uri"
+    return "spec.model.cache.persistentVolumeClaim.claimName"
+
+
 SPEC_CHECKS: Final[tuple[Check[AcceptInput], ...]] = (
+    model_uri_names_a_file,
     file_lies_in_an_allowed_folder,
+    node_selectors_agree,
+    accelerators_are_counted_once,
     no_foreign_object_has_a_childs_name,
 )
 """Decide condition Accepted."""

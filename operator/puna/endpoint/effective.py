@@ -17,6 +17,7 @@ from puna.api.llmendpoint import (
 )
 from puna.api.preset import Precedence, Preset, PresetSpec, Prompt, Sampling, Server
 from puna.core.naming import digest8
+from puna.core.quantities import mebibytes
 
 SHORTHAND_POOL: Final = "default"
 
@@ -44,7 +45,7 @@ class Effective:
             {
                 "endpoint": self.name,
                 "model": _meant(self.model),
-                "server": _meant(self.server),
+                "server": meant_server(self.server),
                 "chatTemplate": self.prompt.chat_template,
             }
         )
@@ -99,6 +100,13 @@ def resolve(name: str, spec: LLMEndpointSpec, presets: Mapping[str, Preset]) -> 
         presets={preset: presets[preset].spec for preset in preset_names(spec)},
         strategy=spec.rollout.strategy,
     )
+
+
+def meant_server(server: Server) -> Mapping[str, Any]:
+    """Return what a user can mean of a server's settings; amounts that run alike are alike."""
+    memory = mebibytes(server.prompt_cache_memory)
+    canonical = server.model_copy(update={"prompt_cache_memory": f"{memory}Mi" if memory else "0"})
+    return _meant(canonical)
 
 
 def _meant(model: ModelSource | Server | Sampling) -> Mapping[str, Any]:

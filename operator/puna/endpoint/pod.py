@@ -14,7 +14,12 @@ from puna.core.naming import (
 )
 from puna.core.plan import Manifest
 from puna.core.pod_security import container_security, pod_ip, pod_security
-from puna.endpoint.arguments import BACKEND_KEY_MOUNT, pool_arguments, server_arguments
+from puna.endpoint.arguments import (
+    BACKEND_KEY_MOUNT,
+    literal,
+    pool_arguments,
+    server_arguments,
+)
 from puna.endpoint.effective import Effective
 from puna.endpoint.model_volume import FETCH, model_volume
 from puna.settings import AcceleratorProfile, Settings
@@ -43,7 +48,7 @@ def base_pod_spec(effective: Effective, *, namespace: str, settings: Settings) -
                 "name": FETCH,
                 "image": settings.fetch_image,
                 "command": ["puna-fetch"],
-                "args": volume.request.to_args(),
+                "args": [literal(argument) for argument in volume.request.to_args()],
                 "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
