@@ -6,7 +6,9 @@ whose memory belongs to models.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,6 +22,11 @@ REQUEST_SECONDS: Final = 15.0
 WATCH_SECONDS: Final = 240
 """The server ends a watch after this long; a stalled one is noticed a little later."""
 STALL_SECONDS: Final = 30.0
+GRAPH_SECONDS: Final = 2.0
+"""Longest time in which the server's authorizer learns what a Pod just bound to a node names."""
+GRAPH_PAUSE: Final = 0.02
+UNRELATED: Final = "no relationship found"
+FORBIDDEN: Final = 403
 GONE: Final = 410
 NOT_FOUND: Final = 404
 CONFLICT: Final = 409
@@ -156,7 +163,7 @@ class Api:
     async def get_source(self, namespace: str, kind: str, name: str) -> Manifest | None:
         """ConfigMap or Secret (`kind` in lower case); None if it does not exist."""
         try:
-            found = await self._request("GET", f"/api/v1/namespaces/{namespace}/{kind}s/{name}")
+            found = await self._related("GET", f"/api/v1/namespaces/{namespace}/{kind}s/{name}")
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -182,7 +189,7 @@ class Api:
             },
         }
         path = f"/api/v1/namespaces/{key.namespace}/serviceaccounts/{service_account}/token"
-        answer = await self._request("POST", path, body=body)
+        answer = await self._related("POST", path, body=body)
         return str(answer["status"]["token"]), str(answer["status"]["expirationTimestamp"])
 
     async def create_event(self, namespace: str, event: Manifest) -> Manifest:
@@ -199,6 +206,24 @@ class Api:
         path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
         answer = await self._request("POST", path, body=review)
         return bool((answer.get("status") or {}).get("allowed"))
+
+    async def _related(self, method: str, path: str, *, body: Manifest | None = None) -> Manifest:
+        """Request for what a Pod of this node names.
+
+        The authorizer follows a watch of its own: for some milliseconds after the Pod was bound it
+        may know less than this agent does.
+        """
+        deadline = time.monotonic() + GRAPH_SECONDS
+        pause = GRAPH_PAUSE
+        while True:
+            try:
+                return await self._request(method, path, body=body)
+            except ApiError as error:
+                unrelated = error.status == FORBIDDEN and UNRELATED in error.message
+                if not unrelated or time.monotonic() + pause > deadline:
+                    raise
+            await asyncio.sleep(pause)
+            pause *= 2
 
     async def _request(
         self,
