@@ -67,12 +67,18 @@ class FakeCluster:
     def reconcile(
         self, *, asked: bool = True, only: Collection[int] | None = None
     ) -> Plan[LLMEndpointStatus]:
-        """Carry out one plan, or, as a crash would leave it, only some of its children."""
+        """Carry out one plan, or, as a crash would leave it, only some of its children.
+
+        Revisions come first: where one of them is missing, so is all that follows.
+        """
         made = self.plan(asked=asked)
-        if made.children is not None:
-            for index, manifest in enumerate(made.children):
-                if only is None or index in only:
-                    self.apply(manifest)
+        children = made.children or ()
+        revisions = [item for item in children if item["kind"] == "ControllerRevision"]
+        for index, manifest in enumerate(children):
+            if only is None or index in only:
+                self.apply(manifest)
+            if only is not None and index + 1 == len(revisions) and not only >= {*range(index + 1)}:
+                break
         if only is not None:
             return made
         if made.children is not None:

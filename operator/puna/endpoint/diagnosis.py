@@ -11,22 +11,23 @@ from puna.api.reasons import Reason
 from puna.core.plan import Manifest
 from puna.endpoint.census import is_ready
 from puna.endpoint.model_volume import FETCH
+from puna_fetch.config import FetchReason
 from puna_node.config import REASON_NOT_ALLOWED, REASON_PORT_IN_USE
 
 LAST_WORDS: Final = 400
 """Characters of a container's last output that a message shows."""
 LOAD_FAILURES: Final = ("failed to load model", "error loading model", "failed to open GGUF")
 BIND_FAILURES: Final = ("couldn't bind", "address already in use")
-FETCH_REASONS: Final = {
-    "ChecksumMismatch": Reason.CHECKSUM_MISMATCH,
-    "FileNotFound": Reason.FILE_NOT_FOUND,
-    "DiskFull": Reason.DISK_FULL,
-    "CacheUnusable": Reason.CACHE_UNUSABLE,
-    "AddressRefused": Reason.ADDRESS_REFUSED,
-    "Unauthorized": Reason.UNAUTHORIZED,
-    "DownloadFailed": Reason.DOWNLOAD_FAILED,
-    "InvalidModel": Reason.INVALID_MODEL,
-    "InvalidRequest": Reason.INVALID_SPEC,
+FETCH_REASONS: Final[dict[str, Reason]] = {
+    FetchReason.CHECKSUM_MISMATCH: Reason.CHECKSUM_MISMATCH,
+    FetchReason.FILE_NOT_FOUND: Reason.FILE_NOT_FOUND,
+    FetchReason.DISK_FULL: Reason.DISK_FULL,
+    FetchReason.CACHE_UNUSABLE: Reason.CACHE_UNUSABLE,
+    FetchReason.ADDRESS_REFUSED: Reason.ADDRESS_REFUSED,
+    FetchReason.UNAUTHORIZED: Reason.UNAUTHORIZED,
+    FetchReason.DOWNLOAD_FAILED: Reason.DOWNLOAD_FAILED,
+    FetchReason.INVALID_MODEL: Reason.INVALID_MODEL,
+    FetchReason.INVALID_REQUEST: Reason.INVALID_SPEC,
 }
 MODEL_REASONS: Final = frozenset(FETCH_REASONS.values())
 """Reasons that speak of the model rather than of the Pod."""
@@ -49,11 +50,12 @@ class Diagnosis:
 def diagnose(pods: Iterable[Manifest], deployments: Iterable[Manifest]) -> Diagnosis | None:
     """Return the first thing that keeps Pods from serving; None while they start normally.
 
-    Pods are looked at in the order of their names, model faults first: the answer is stable.
+    Pods, then Deployments, are looked at in the order of their names, model faults first: the
+    answer is stable.
     """
     found = [
         diagnosis
-        for pod in sorted(pods, key=lambda item: item["metadata"]["name"])
+        for pod in sorted(pods, key=_name)
         if "deletionTimestamp" not in pod["metadata"]
         and not is_ready(pod)
         and (diagnosis := _of_pod(pod)) is not None
@@ -62,7 +64,12 @@ def diagnose(pods: Iterable[Manifest], deployments: Iterable[Manifest]) -> Diagn
     if found:
         return found[0]
     return next(
-        (diagnosis for item in deployments if (diagnosis := _of_deployment(item)) is not None), None
+        (
+            diagnosis
+            for item in sorted(deployments, key=_name)
+            if (diagnosis := _of_deployment(item)) is not None
+        ),
+        None,
     )
 
 
@@ -78,6 +85,10 @@ def is_loading(pod: Manifest) -> bool:
     """Return whether llama-server runs and is not ready yet."""
     statuses = pod.get("status", {}).get("containerStatuses", ())
     return not is_ready(pod) and any("running" in status.get("state", {}) for status in statuses)
+
+
+def _name(item: Manifest) -> str:
+    return str(item["metadata"]["name"])
 
 
 def _of_pod(pod: Manifest) -> Diagnosis | None:
@@ -105,18 +116,21 @@ def _of_scheduler(message: str) -> Diagnosis:
 
 
 def _of_container(status: Manifest) -> Diagnosis | None:
-    """Return what is wrong with a container; its last end counts while it waits to start again."""
+    """Return what is wrong with a container; its last end counts until it has started again."""
     state = status.get("state", {})
-    waiting = state.get("waiting")
+    if (waiting := state.get("waiting")) is not None and (diagnosis := _of_wait(waiting)):
+        return diagnosis
+    is_fetch = status["name"] == FETCH
+    has_started = "running" in state and not is_fetch and status.get("started", False)
     ended = state.get("terminated")
-    if ended is None and waiting is not None:
-        diagnosis = _of_wait(waiting)
-        if diagnosis is not None:
-            return diagnosis
+    if ended is None and not has_started:
         ended = status.get("lastState", {}).get("terminated")
-    if ended is None or ended.get("exitCode") == 0:
+    if ended is None or (is_fetch and ended.get("exitCode") == 0):
         return None
-    return _of_end(status["name"], ended)
+    diagnosis = _of_end(status["name"], ended)
+    if "running" in state and diagnosis.reason is Reason.DOWNLOAD_FAILED:
+        return None
+    return diagnosis
 
 
 def _of_wait(waiting: Manifest) -> Diagnosis | None:
@@ -142,6 +156,8 @@ def _of_end(name: str, ended: Manifest) -> Diagnosis:
         return Diagnosis(Reason.PORT_IN_USE, tail)
     code = ended.get("exitCode")
     why = ended.get("reason", "Error")
+    if why == "OOMKilled":
+        tail = "it needs more memory than resources.limits.memory of its pool"
     return Diagnosis(Reason.CRASH_LOOP, f"{name} ended with exit code {code} ({why}): {tail}")
 
 
