@@ -15,9 +15,6 @@ UV := $(TOOLS)/bin/uv
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-IMAGES := $(wildcard images/*/Dockerfile)
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-CONTAINERS ?= $(shell command -v docker || command -v podman)
 
 # The machine's own certificates, and no other Python than the one found above.
 export UV_SYSTEM_CERTS := 1
@@ -64,13 +61,8 @@ bench: $(READY) ## Measure: all benchmarks, or one by NAME=...; results in docs/
 	@$(BIN)/python -m tests.bench $(NAME)
 
 .PHONY: images
-images: ## Build the container images with docker or podman
-	@test -n "$(CONTAINERS)" || { echo "make images: neither docker nor podman is here"; exit 1; }
-	@for file in $(IMAGES); do \
-		name=$$(basename $$(dirname $$file)); \
-		echo "== ghcr.io/puna-dev/$$name:$(VERSION)"; \
-		$(CONTAINERS) build --file $$file --tag ghcr.io/puna-dev/$$name:$(VERSION) . || exit 1; \
-	done
+images: ## Build the container images with docker, podman or buildah
+	@$(PYTHON) -m hack.images
 
 $(READY): pyproject.toml uv.lock $(UV)
 	@echo "environment: uv sync"

@@ -58,12 +58,14 @@ def version() -> str:
     return str(project["version"])
 
 
-def build_command(engine: str, image: Image, reference: str, given: Sequence[str]) -> list[str]:
+def build_command(
+    engine: str, image: Image, reference: str, given: Sequence[str], options: Sequence[str] = ()
+) -> list[str]:
     """Return the argument vector that builds one image; arguments given by hand win."""
     arguments = [f"--build-arg={argument}" for argument in (*image.arguments, *given)]
     dockerfile = f"images/{image.folder}/Dockerfile"
     verb = "bud" if engine == "buildah" else "build"
-    return [engine, verb, f"--file={dockerfile}", f"--tag={reference}", *arguments, "."]
+    return [engine, verb, *options, f"--file={dockerfile}", f"--tag={reference}", *arguments, "."]
 
 
 def working_engine() -> str | None:
@@ -84,6 +86,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}; all")
     parser.add_argument("--registry", default=REGISTRY)
     parser.add_argument("--build-arg", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--option", action="append", default=[], help="option of the engine")
     options = parser.parse_args()
     unknown = sorted(set(options.names) - set(known))
     if unknown:
@@ -101,7 +104,7 @@ def main() -> int:
         reference = image.reference(options.registry, version())
         sys.stdout.write(f"{reference}\n")
         sys.stdout.flush()
-        command = build_command(engine, image, reference, options.build_arg)
+        command = build_command(engine, image, reference, options.build_arg, options.option)
         done = subprocess.run(command, cwd=ROOT, check=False)
         if done.returncode != 0:
             sys.stderr.write(f"images: {' '.join(command)} failed\n")
