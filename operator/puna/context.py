@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
@@ -12,14 +14,15 @@ from puna.cluster.client import Client
 from puna.cluster.events import EventSender
 from puna.cluster.pod_logs import FetchLogs
 from puna.cluster.references import References
+from puna.cluster.resources import ResourceType
 from puna.cluster.telemetry import Telemetry
 from puna.cluster.unlabelled import Unlabelled
 from puna.core.keyed_queue import Key
-from puna.core.plan import Manifest
+from puna.core.plan import Manifest, ObjectKey, key_of
 from puna.metrics import Metrics
 from puna.parsed import Parsed
 from puna.settings import Settings
-from puna.store import Store
+from puna.store import Change, Store, version_of
 from puna.triggers import wakes
 from puna.wakeups import Wakeups
 
@@ -41,12 +44,62 @@ class Context:
     clock: Callable[[], datetime]
     endpoints: Parsed[LLMEndpoint]
     presets: Parsed[Preset]
+    writing: dict[ObjectKey, list[Change]] = field(default_factory=dict)
+    """Objects that are being written, with what watches have shown of them meanwhile."""
 
-    def written(self, manifest: Manifest, by: Key) -> None:
-        """Remember what a write brought about, and wake those others whom it concerns."""
-        change = self.store.written(manifest)
-        if change is None:
-            return
+    async def apply(self, manifest: Manifest, *, force: bool, by: Key) -> None:
+        """Apply a child of a key's resource and remember it as it now is.
+
+        Raises:
+            ClusterError: it could not be applied.
+        """
+        async with self._write(key_of(manifest), by) as answer:
+            answer.append(await self.client.apply(manifest, force=force))
+
+    async def apply_status(
+        self, resource: ResourceType, status: Mapping[str, Any], *, by: Key
+    ) -> Manifest:
+        """Apply the status of a key's resource and return the resource as it now is.
+
+        Raises:
+            ClusterError: it could not be applied.
+        """
+        namespace, name = by.ref.namespace, by.ref.name
+        target = ObjectKey(resource.api_version, resource.kind, namespace, name)
+        async with self._write(target, by) as answer:
+            answer.append(await self.client.apply_status(resource, namespace, name, status))
+        return answer[0]
+
+    def wake(self, change: Change, *, but: Key | None = None) -> None:
+        """Wake those whom a change concerns."""
         for wake in wakes(change, self.store):
-            if wake.key != by:
+            if wake.key != but:
                 self.wakeups.wake(wake.key, delay=wake.delay, urgent=wake.urgent)
+
+    def changed(self, change: Change) -> None:
+        """Take notice of what a watch shows; what we are writing ourselves waits for the answer."""
+        held = self.writing.get(key_of(change.manifest))
+        if held is None:
+            self.wake(change)
+        else:
+            held.append(change)
+
+    @asynccontextmanager
+    async def _write(self, target: ObjectKey, by: Key) -> AsyncIterator[list[Manifest]]:
+        """Tell our own write, which the watch may show before it is answered, from others' writes.
+
+        The writer itself is not woken by its own write, everybody else is.
+        """
+        answer: list[Manifest] = []
+        held = self.writing[target] = []
+        try:
+            yield answer
+        finally:
+            del self.writing[target]
+            version = version_of(answer[0]) if answer else None
+            for change in held:
+                own = change.after is not None and version_of(change.after) == version
+                self.wake(change, but=by if own else None)
+        change = self.store.written(answer[0])
+        if change is not None:
+            self.wake(change, but=by)

@@ -201,14 +201,10 @@ class _Pass:
         """Write the status if it changed, then tell the events of the change."""
         if status == before:
             return
-        ref = self.key.ref
         try:
-            live = await self.context.client.apply_status(
-                stored.resource, ref.namespace, ref.name, status.to_dict()
-            )
+            live = await self.context.apply_status(stored.resource, status.to_dict(), by=self.key)
         except NotFoundError:
             return  # deleted meanwhile
-        self.context.written(live, by=self.key)
         for event in events:
             self.context.events.emit(live, event, self.context.clock())
 
@@ -220,7 +216,7 @@ class _Pass:
         """Apply one child; a refusal is remembered and the others go on."""
         child = key_of(manifest)
         try:
-            live = await self.context.client.apply(manifest, force=child in there)
+            await self.context.apply(manifest, force=child in there, by=self.key)
         except RejectedError as error:
             self.rejected = self.rejected or f"{child.kind} {child.name}: {error.message}"
             return
@@ -228,7 +224,6 @@ class _Pass:
             self.context.unlabelled.expire(child.kind, child.namespace)
             raise
         self.applied += 1
-        self.context.written(live, by=self.key)
         self._log("applied", child)
 
     def _log(self, what: str, child: ObjectKey) -> None:

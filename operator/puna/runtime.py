@@ -34,7 +34,7 @@ from puna.parsed import Parsed
 from puna.passes import Passes
 from puna.settings import Settings
 from puna.store import Change, Store
-from puna.triggers import ENDPOINT, condition_of, initial_wakes, wakes
+from puna.triggers import ENDPOINT, condition_of, initial_wakes
 from puna.wakeups import Wakeups
 
 VITALS_SECONDS: Final = 1.0
@@ -127,12 +127,9 @@ class Runtime:
             await context.events.flush(FLUSH_SECONDS)
 
     def _changed(self, change: Change) -> None:
-        """Wake those whom a change concerns; before all lists are in, nobody is."""
-        store = self.context.store
-        if not store.synced.is_set():
-            return
-        for wake in wakes(change, store):
-            self.context.wakeups.wake(wake.key, delay=wake.delay, urgent=wake.urgent)
+        """Take notice of a change; before all lists are in, none is acted on."""
+        if self.context.store.synced.is_set():
+            self.context.changed(change)
 
     async def _observe_vitals(self) -> None:
         """Write down every second how the operator does."""

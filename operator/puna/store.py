@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from puna.cluster.resources import WATCHED, ResourceType
+from puna.core.naming import INSTANCE
 from puna.core.plan import Manifest, ObjectKey, Ref, key_of
-from puna.core.trim import trim
+from puna.core.sharing import FieldSetPool
+from puna.core.trim import is_same, trim
 from puna_router.config import LABEL_ENDPOINT
 
 
@@ -32,6 +34,14 @@ class Change(NamedTuple):
 def ref_of(manifest: Manifest) -> Ref:
     """Return namespace and name of an object."""
     return Ref(manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+def instance_of(manifest: Manifest) -> Ref | None:
+    """Return the endpoint, or the router of a namespace, that an object's labels name."""
+    metadata = manifest["metadata"]
+    labels = metadata.get("labels", {})
+    name = labels.get(LABEL_ENDPOINT) or labels.get(INSTANCE)
+    return None if name is None else Ref(metadata["namespace"], name)
 
 
 def endpoint_of(manifest: Manifest) -> Ref | None:
@@ -55,7 +65,8 @@ class Store:
         self._objects: dict[str, dict[Ref, Manifest]] = {item.kind: {} for item in WATCHED}
         self._by_namespace: _Index[tuple[str, str]] = _Index()
         self._by_owner: _Index[str] = _Index()
-        self._by_endpoint: _Index[Ref] = _Index()
+        self._by_instance: _Index[Ref] = _Index()
+        self._pool = FieldSetPool()
         self._shown: dict[str, int] = {}
         self.revision = 0
         """Number of the last change to any object."""
@@ -86,9 +97,9 @@ class Store:
         """Return the objects that name an owner."""
         return self._by_owner.members(uid)
 
-    def labelled(self, endpoint: Ref) -> Iterable[Manifest]:
-        """Return the objects with an endpoint's label, whoever owns them."""
-        return self._by_endpoint.members(endpoint)
+    def labelled(self, instance: Ref) -> Iterable[Manifest]:
+        """Return the objects with the labels of an endpoint or a router, whoever owns them."""
+        return self._by_instance.members(instance)
 
     def listed(self, resource: ResourceType, objects: list[Manifest], version: str) -> None:
         """Take over a complete list; what is missing in it was deleted meanwhile."""
@@ -141,7 +152,8 @@ class Store:
         if before is not None and version_of(before) >= version_of(manifest):
             return
         self._put(manifest)
-        self._changed(Change(before, manifest))
+        if before is None or not is_same(before, manifest):
+            self._changed(Change(before, manifest))
 
     def _put(self, manifest: Manifest) -> None:
         self.revision += 1
@@ -149,13 +161,14 @@ class Store:
         before = self._objects[kind].get(ref)
         if before is not None:
             self._remove(before)
+        self._pool.share(manifest)
         self._objects[kind][ref] = manifest
         self._by_namespace.add((kind, ref.namespace), manifest)
         for uid in _owners(manifest):
             self._by_owner.add(uid, manifest)
-        endpoint = endpoint_of(manifest)
-        if endpoint is not None:
-            self._by_endpoint.add(endpoint, manifest)
+        instance = instance_of(manifest)
+        if instance is not None:
+            self._by_instance.add(instance, manifest)
 
     def _remove(self, manifest: Manifest) -> None:
         self.revision += 1
@@ -164,9 +177,9 @@ class Store:
         self._by_namespace.discard((kind, ref.namespace), manifest)
         for uid in _owners(manifest):
             self._by_owner.discard(uid, manifest)
-        endpoint = endpoint_of(manifest)
-        if endpoint is not None:
-            self._by_endpoint.discard(endpoint, manifest)
+        instance = instance_of(manifest)
+        if instance is not None:
+            self._by_instance.discard(instance, manifest)
 
 
 IndexT = TypeVar("IndexT")

@@ -16,7 +16,7 @@ ENDPOINT: Final = LLMEndpoint.kind
 NAMESPACE: Final = "Namespace"
 """Kind of the keys of namespaces' routers; it is not watched itself."""
 
-SETTLE_SECONDS: Final = 0.1
+SETTLE_SECONDS: Final = 0.2
 """Changes that controllers make come in flocks: wait for the flock before looking."""
 ANCHOR_SECONDS: Final = 2.0
 """Time in which endpoints that come and go are gathered for one write of the anchor."""
@@ -43,6 +43,9 @@ class Lookup(Protocol):
 
     def in_namespace(self, kind: str, namespace: str) -> Iterable[Manifest]:
         """Return the objects of a kind in a namespace."""
+
+    def labelled(self, instance: Ref) -> Iterable[Manifest]:
+        """Return the objects with the labels of an endpoint or a router."""
 
     def owned_by(self, uid: str) -> Iterable[Manifest]:
         """Return the objects that name an owner."""

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
 
 import aiohttp
 from kubernetes.aio.client import Configuration
@@ -34,6 +36,8 @@ class Connection:
 
     session: aiohttp.ClientSession
     configuration: Any
+    proxy: str | None
+    """Proxy on the way, if there is one."""
 
     @property
     def host(self) -> str:
@@ -44,11 +48,6 @@ class Connection:
     def server_name(self) -> str | None:
         """Name that the server's certificate is checked for, if not the host's."""
         return self.configuration.tls_server_name or None
-
-    @property
-    def proxy(self) -> str | None:
-        """Proxy on the way, if one is configured."""
-        return self.configuration.proxy or None
 
     async def headers(self) -> dict[str, str]:
         """Return who we are, with a token that has not expired."""
@@ -86,9 +85,9 @@ async def connect(kubeconfig: Path | None) -> AsyncIterator[Connection]:
             read_bufsize=READ_BUFFER,
             headers={"Accept": "application/json", "User-Agent": f"puna/{__version__}"},
             timeout=aiohttp.ClientTimeout(total=None),
-            trust_env=True,
         ) as session:
-            yield Connection(session, configuration)
+            proxy = configuration.proxy or _environment_proxy(configuration.host)
+            yield Connection(session, configuration, proxy)
     finally:
         if renewal is not None:
             renewal.cancel()
@@ -103,6 +102,14 @@ def _default_kubeconfig() -> Path | None:
     if "KUBERNETES_SERVICE_HOST" in os.environ:
         return None
     return Path.home() / ".kube" / "config"
+
+
+def _environment_proxy(url: str) -> str | None:
+    """Return the proxy that HTTPS_PROXY and NO_PROXY name; asked once, not with every request."""
+    parts = urlsplit(url)
+    if proxy_bypass_environment(parts.netloc):
+        return None
+    return getproxies_environment().get(parts.scheme)
 
 
 def _tls(configuration: Any) -> ssl.SSLContext:

@@ -14,6 +14,7 @@ from puna_router.config import LABEL_PROCESS as LABEL_PROCESS
 FIELD_MANAGER: Final = "puna"
 MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 COMPONENT: Final = "app.kubernetes.io/component"
+INSTANCE: Final = "app.kubernetes.io/instance"
 LABEL_REVISION: Final = "puna.dev/revision"
 """Revision (8 hex digits) of a ControllerRevision."""
 LABEL_ROLE: Final = "puna.dev/role"
@@ -68,7 +69,7 @@ def labels(
     """Return the labels that every child carries."""
     return {
         "app.kubernetes.io/name": "puna",
-        "app.kubernetes.io/instance": instance,
+        INSTANCE: instance,
         COMPONENT: component,
         "app.kubernetes.io/part-of": "puna",
         MANAGED_BY: FIELD_MANAGER,

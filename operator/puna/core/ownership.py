@@ -162,6 +162,8 @@ def _item(items: list[Any], key: Manifest) -> Manifest | None:
 
 def _same(desired: Any, live: Any, *, amounts: bool) -> bool:
     """Compare two values of one leaf, which may be whole lists or maps that are replaced as one."""
+    if type(desired) is type(live) and desired == live:
+        return True
     if isinstance(desired, dict):
         return (
             isinstance(live, dict)

@@ -10,7 +10,13 @@ from typing import Any, Final
 from puna.core.ownership import is_ours
 from puna.core.plan import Manifest
 
-LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+_ANNOTATIONS: Final = frozenset(
+    {
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "deployment.kubernetes.io/revision",
+    }
+)
+"""Annotations of others that nobody reads."""
 _METADATA: Final = (
     "name",
     "namespace",
@@ -33,6 +39,7 @@ _POD_STATUS: Final = (
     "initContainerStatuses",
     "containerStatuses",
 )
+_DEPLOYMENT_STATUS: Final = ("observedGeneration", "updatedReplicas")
 _KEEP_NO_FIELDS: Final = frozenset({"LLMEndpoint", "Preset", "Pod"})
 """Kinds that are not applied, so that nobody asks what is ours of them."""
 
@@ -40,17 +47,18 @@ _KEEP_NO_FIELDS: Final = frozenset({"LLMEndpoint", "Preset", "Pod"})
 def trim(manifest: Manifest) -> Manifest:
     """Return what is worth keeping of an object from the API server.
 
-    Of a Pod: its metadata, `spec.nodeName` and its status. Of all others everything but other
-    managers' entries in `managedFields`, and kubectl's copy of what it applied.
+    Of a Pod: its metadata, `spec.nodeName` and its status. Of a Deployment's status: which
+    generation it speaks of, `updatedReplicas`, and what went wrong. Of all objects everything but
+    other managers' entries in `managedFields` and annotations that nobody reads.
     """
     kind = manifest["kind"]
     metadata = {
         name: manifest["metadata"][name] for name in _METADATA if name in manifest["metadata"]
     }
     annotations = metadata.get("annotations")
-    if annotations and LAST_APPLIED in annotations:
+    if annotations:
         metadata["annotations"] = {
-            name: value for name, value in annotations.items() if name != LAST_APPLIED
+            name: value for name, value in annotations.items() if name not in _ANNOTATIONS
         }
     if kind not in _KEEP_NO_FIELDS:
         metadata["managedFields"] = [
@@ -63,4 +71,28 @@ def trim(manifest: Manifest) -> Manifest:
         spec, status = manifest.get("spec", {}), manifest.get("status", {})
         trimmed["spec"] = {"nodeName": spec["nodeName"]} if "nodeName" in spec else {}
         trimmed["status"] = {name: status[name] for name in _POD_STATUS if name in status}
+    elif kind == "Deployment":
+        trimmed["status"] = _deployment_status(manifest.get("status", {}))
     return trimmed
+
+
+def is_same(before: Manifest, after: Manifest) -> bool:
+    """Return whether two versions of an object differ in nothing that is kept."""
+    return _without_version(before) == _without_version(after)
+
+
+def _without_version(manifest: Manifest) -> Manifest:
+    metadata = {k: v for k, v in manifest["metadata"].items() if k != "resourceVersion"}
+    return manifest | {"metadata": metadata}
+
+
+def _deployment_status(status: Manifest) -> Manifest:
+    """Drop counts and dates that follow from Pods: controllers write them many times over."""
+    kept = {name: status[name] for name in _DEPLOYMENT_STATUS if name in status}
+    kept["conditions"] = [
+        {name: condition.get(name) for name in ("type", "status", "reason", "message")}
+        for condition in status.get("conditions", ())
+        if condition["type"] == "ReplicaFailure"
+        or (condition["type"] == "Progressing" and condition["status"] != "True")
+    ]
+    return kept
