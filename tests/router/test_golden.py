@@ -1,4 +1,4 @@
-"""The resources that Envoy gets for documented situations, whole; and that the real Envoy takes them.
+"""What Envoy gets in documented situations, whole; and that the real Envoy takes it.
 
 After a wanted change: PUNA_GOLDEN=write pytest tests/router/test_golden.py, then read the
 difference as a user would.

@@ -44,7 +44,7 @@ def serve_arguments(envoy: str, bootstrap: Path, concurrency: int) -> list[str]:
     """
     return [
         envoy,
-        f"--config-path={bootstrap}",
+        *("--config-path", str(bootstrap)),
         "--disable-hot-restart",
         "--concurrency",
         str(concurrency),
