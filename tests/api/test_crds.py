@@ -218,6 +218,11 @@ def test_a_status_of_a_newer_operator_is_stored(crds: ControlPlane, namespace: s
     )
 
 
+def test_the_committed_files_are_applied_by_plain_kubectl(crds: ControlPlane) -> None:
+    folder = Path(__file__).parents[2] / "crds"
+    crds.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(folder))
+
+
 def test_every_example_is_accepted(crds: ControlPlane) -> None:
     assert EXAMPLES
     kinds = {kind.kind for kind in KINDS}
