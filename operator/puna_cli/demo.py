@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from puna_cli.bundled import bundled
@@ -21,6 +25,8 @@ NAMESPACE = "default"
 ENDPOINT = "chat"
 CLAIM = "models"
 READY_SECONDS = 180.0
+HOPELESS_SECONDS = 10.0
+"""How long an endpoint may say that it makes no progress before the demo believes it."""
 POLL_SECONDS = 0.1
 PROMPT = "Write two sentences about the sea."
 MAX_TOKENS = 96
@@ -66,6 +72,7 @@ def wait_ready(cluster: Cluster, report: Report, step: Step) -> None:
     """
     path = f"/apis/puna.dev/v1alpha1/namespaces/{NAMESPACE}/llmendpoints/{ENDPOINT}"
     deadline = time.monotonic() + READY_SECONDS
+    hopeless = deadline
     shown: list[str] = []
     with LocalApi(cluster.paths, cluster.state.server) as api:
         while True:
@@ -78,9 +85,13 @@ def wait_ready(cluster: Cluster, report: Report, step: Step) -> None:
                 if line not in shown:
                     report.text(f"          {step.seconds:4.1f} s  {line}")
             shown = story
-            if time.monotonic() > deadline:
+            if not is_stuck(conditions):
+                hopeless = deadline
+            elif hopeless == deadline:
+                hopeless = min(deadline, time.monotonic() + HOPELESS_SECONDS)
+            if time.monotonic() > hopeless:
                 raise CommandError(
-                    f"LLMEndpoint {ENDPOINT} is not Ready after {READY_SECONDS:.0f} s:\n"
+                    f"LLMEndpoint {ENDPOINT} is not Ready after {step.seconds:.0f} s:\n"
                     + "\n".join(story or ["  it has no conditions: does the operator run?"])
                 )
             step.note(next(iter(reversed(story)), "waiting for the operator"))
@@ -92,6 +103,14 @@ def current_conditions(endpoint: Mapping[str, Any]) -> dict[str, Mapping[str, An
     generation = endpoint.get("metadata", {}).get("generation")
     conditions: Sequence[Mapping[str, Any]] = endpoint.get("status", {}).get("conditions", [])
     return {c["type"]: c for c in conditions if c.get("observedGeneration") == generation}
+
+
+def is_stuck(conditions: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether the operator says that waiting alone does not help."""
+    return any(
+        conditions.get(name, {}).get("status") == "False"
+        for name in ("Accepted", "ResolvedRefs", "Progressing")
+    )
 
 
 def describe(condition: Mapping[str, Any]) -> str:
@@ -115,15 +134,26 @@ def _ask(cluster: Cluster, report: Report) -> Answer:
 
 def go_on(cluster: Cluster) -> list[str]:
     """What to do next."""
+    puna = command_name(os.environ, sys.executable)
     name = "" if cluster.state.name == UpOptions().name else f" --name {cluster.state.name}"
     return [
         "Go on:",
-        f"  puna chat{name} {ENDPOINT}                     # talk to it",
-        f"  puna kubectl{name} get llme,pods               # look at it",
+        f"  {puna} chat{name} {ENDPOINT}",
+        f"  {puna} kubectl{name} get llme,pods",
         f"  export KUBECONFIG={cluster.paths.kubeconfig}",
         f"  export OPENAI_BASE_URL={cluster.state.front}/v1 OPENAI_API_KEY=none",
         "Stop:",
-        f"  puna down{name}",
+        f"  {puna} down{name}",
         "",
         TERMS,
     ]
+
+
+def command_name(environment: Mapping[str, str], python: str) -> str:
+    """How the user calls this command: by name, or by path where PATH does not lead to it."""
+    beside = Path(python).with_name("puna")
+    found = shutil.which("puna", path=environment.get("PATH"))
+    if found is not None and Path(found).resolve() == beside.resolve():
+        return "puna"
+    here = Path.cwd()
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)

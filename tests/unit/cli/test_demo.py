@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
 from puna.api.llmendpoint import LLMEndpointSpec
 from puna.api.preset import PresetSpec
 from puna_cli.bundled import bundled
-from puna_cli.demo import CLAIM, ENDPOINT, current_conditions, describe
+from puna_cli.demo import CLAIM, ENDPOINT, current_conditions, describe, is_stuck
 from puna_cli.model import NAME, SHA256, place
 
 EXAMPLE = bundled("examples/01-first-endpoint", "examples/01-first-endpoint") / "endpoint.yaml"
@@ -34,6 +35,25 @@ def test_conditions_of_a_former_generation_do_not_count() -> None:
     endpoint = {"metadata": {"generation": 2}, "status": {"conditions": [old, new]}}
     assert current_conditions(endpoint) == {"Accepted": new}
     assert current_conditions({}) == {}
+
+
+@pytest.mark.parametrize(
+    ("condition", "status", "stuck"),
+    [
+        ("Accepted", "False", True),
+        ("ResolvedRefs", "False", True),
+        ("Progressing", "False", True),
+        ("Progressing", "True", False),
+        ("Ready", "False", False),
+        ("ModelReady", "Unknown", False),
+    ],
+)
+def test_an_endpoint_is_stuck_when_it_says_so(
+    condition: str,
+    status: str,
+    stuck: bool,  # noqa: FBT001
+) -> None:
+    assert is_stuck({condition: {"type": condition, "status": status}}) == stuck
 
 
 def test_a_condition_is_one_line() -> None:
