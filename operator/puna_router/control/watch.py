@@ -94,9 +94,14 @@ class Watch:
         ) as response:
             if response.status != 200:  # noqa: PLR2004
                 raise WatchRefusedError(f"{response.status} {(await response.text())[:300]}")
-            document = await response.json()
-        self._version = document["metadata"]["resourceVersion"]
-        self._objects = {item["metadata"]["name"]: _lean(item) for item in document["items"]}
+            text = await response.text()
+        try:
+            document = json.loads(text)
+            version = document["metadata"]["resourceVersion"]
+            found = {item["metadata"]["name"]: _lean(item) for item in document["items"]}
+        except (ValueError, TypeError, KeyError) as error:
+            raise WatchRefusedError(f"no list: {text[:200]!r}") from error
+        self._version, self._objects = version, found
         self.listed.set()
         self._changed()
 
@@ -142,8 +147,19 @@ class Watch:
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    event = json.loads(line)
-                    yield event["type"], event["object"]
+                    yield _event(line)
+
+
+def _event(line: bytes) -> tuple[str, dict[str, Any]]:
+    """Kind and object of one line of a watch."""
+    try:
+        event = json.loads(line)
+        kind, found = str(event["type"]), event["object"]
+        if kind != "ERROR":
+            found["metadata"]["resourceVersion"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise WatchRefusedError(f"no event of a watch: {line[:200]!r}") from error
+    return kind, found
 
 
 def _lean(found: dict[str, Any]) -> dict[str, Any]:

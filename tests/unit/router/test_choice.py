@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from puna_router.config import EndpointConfig, RevisionConfig
+from puna_router.control.choice import Choice, Verdict, choose, culprits
+from puna_router.control.documents import Document
+
+
+def document(name: str, digest: str, *, revision: str = "aaaaaaaa") -> Document:
+    revisions = (RevisionConfig(name=revision, process="00000001", weight=100),)
+    config = EndpointConfig(name=name, port=1, created=0, revisions=revisions)
+    return Document(name, digest, config)
+
+
+GOOD = document("chat", "1")
+NEXT = document("chat", "2", revision="bbbbbbbb")
+
+
+def judged(verdict: Verdict, last_good: dict[str, Document]) -> Choice:
+    return choose({"chat": NEXT}, lambda _: verdict, last_good)
+
+
+def test_the_newest_document_runs_if_envoy_takes_it() -> None:
+    assert Choice({"chat": NEXT}, {}, pending=False) == judged(Verdict(), {"chat": GOOD})
+
+
+def test_a_refused_document_leaves_the_last_good_one() -> None:
+    expected = Choice({"chat": GOOD}, {"chat": "bad"}, pending=False)
+    assert expected == judged(Verdict("bad"), {"chat": GOOD})
+
+
+def test_a_refused_document_without_an_older_one_runs_nothing() -> None:
+    assert Choice({}, {"chat": "bad"}, pending=False) == judged(Verdict("bad"), {})
+
+
+def test_until_there_is_a_verdict_the_last_good_one_runs() -> None:
+    expected = Choice({"chat": GOOD}, {}, pending=True)
+    assert expected == judged(Verdict(pending=True), {"chat": GOOD})
+
+
+def test_an_endpoint_without_a_document_is_gone() -> None:
+    assert Choice({}, {}, pending=False) == choose({}, lambda _: Verdict(), {"chat": GOOD})
+
+
+def test_a_document_that_cannot_be_read_is_refused_with_its_problem() -> None:
+    unreadable = Document("chat", "3", None, "port: too large")
+    found = choose({"chat": unreadable}, lambda _: Verdict(), {"chat": GOOD})
+    assert Choice({"chat": GOOD}, {"chat": "port: too large"}, pending=False) == found
+
+
+def test_of_new_documents_those_are_taken_back_that_envoy_names() -> None:
+    other = document("code", "1")
+    choice = Choice({"chat": NEXT, "code": other}, {}, pending=False)
+    named = culprits(("cluster chat-bbbbbbbb: no",), {"chat": GOOD}, choice)
+    assert named == {"chat": NEXT}
+    assert {"chat": NEXT, "code": other} == culprits(("no",), {"chat": GOOD}, choice)
+    assert culprits(("no",), choice.documents, choice) == {}
