@@ -46,7 +46,8 @@ from puna_node.pod import FORCED_GRACE, PodPlan, decide
 from puna_node.preparation import Prepared, prepare
 from puna_node.probe import PROBE_FIELDS, observe, probe_spec
 from puna_node.prober import ProbeFailure, run_probe
-from puna_node.processes import Attempt, StartError
+from puna_node.processes import Attempt
+from puna_node.shims import ShimError
 from puna_node.sources import MissingSourceError
 from puna_node.state import PodFolder, StoredPod
 from puna_node.status import pod_status
@@ -128,7 +129,8 @@ class PodActor:
         plan: PodPlan = decide(self.pod, self.facts, self._context.policy, now)
         self.facts = plan.facts
         self._save()
-        self._publish(now)
+        if not _is_fresh(plan):
+            self._publish(now)
         for notice in plan.notices:
             self._emit(notice)
         for action in plan.actions:
@@ -217,7 +219,7 @@ class PodActor:
         state = self.facts.container(name)
         try:
             await self._start_attempt(name, state)
-        except (StartRefusedError, StartError) as refused:
+        except (StartRefusedError, ShimError) as refused:
             reason = refused.reason if isinstance(refused, StartRefusedError) else REASON_CREATE
             now = datetime.now(UTC)
             self._set(name, not_started(state, reason, str(refused), now))
@@ -233,7 +235,8 @@ class PodActor:
         try:
             # What a start in vain left there is not this attempt's.
             self.folder.prune_attempts(name, state.attempts)
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mode = 0o700 if self._context.user is None else 0o711
+            folder.mkdir(mode=mode, parents=True, exist_ok=True)
             log = self.folder.termination_log(name, state.attempts)
             log.write_bytes(b"")
             own(log, self._context.user)
@@ -241,8 +244,9 @@ class PodActor:
                 launch,
                 folder,
                 state.attempts,
+                self._context.shims,
                 user=self._context.user,
-                keep=self._context.kept,
+                kept=self._context.kept,
             )
         except OSError as error:
             raise StartRefusedError(REASON_CREATE, str(error)) from error
@@ -253,6 +257,11 @@ class PodActor:
         self._spawn(("wait", name), self._wait(name, attempt))
 
     def _launch(self, name: str, number: int, prepared: Prepared) -> Launch:
+        """Process of an attempt, after the last checks before it is started.
+
+        Raises:
+            StartRefusedError: something is missing, not allowed, or a port is taken.
+        """
         container = self._container(name)
         profile = find_profile(container, self._context.policy.profiles)
         if profile is None:
@@ -355,7 +364,6 @@ class PodActor:
     async def _finalize(self) -> None:
         deletion = self.facts.deletion
         if deletion is not None and not deletion.forced:
-            self.facts = replace(self.facts)
             self._publish(datetime.now(UTC))
             await self._writer.flush()
             try:
@@ -425,6 +433,15 @@ class PodActor:
         if stored != self._saved:
             self.folder.save(stored)
             self._saved = stored
+
+
+def _is_fresh(plan: PodPlan) -> bool:
+    """Whether something starts for the first time: its status is told once it has."""
+    return any(
+        isinstance(action, Prepare)
+        or (isinstance(action, Start) and plan.facts.container(action.container).attempts == 1)
+        for action in plan.actions
+    )
 
 
 def new_facts(pod: Manifest, context: Context, now: datetime) -> PodFacts:

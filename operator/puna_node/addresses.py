@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import ipaddress
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 LOCKS: Final = Path("/tmp")  # noqa: S108 - where every cluster of this host looks
+TAKE_OVER_SECONDS: Final = 5.0
 RANGE_PREFIX: Final = 24
 """Size of the range that one agent takes out of a larger network."""
 
@@ -57,6 +59,17 @@ def reserve_range(network: str, owner: Path) -> AddressRange:
             os.pwrite(descriptor, str(owner).encode(), 0)
         return AddressRange(candidate, descriptor)
     raise NoFreeRangeError(f"every range of {network} is in use by another agent on this host")
+
+
+async def keep_range(own: AddressRange) -> None:
+    """Take the lock over from the processes of an earlier agent, once they have ended."""
+    while True:
+        try:
+            fcntl.flock(own.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            await asyncio.sleep(TAKE_OVER_SECONDS)
+        else:
+            await asyncio.Event().wait()
 
 
 def candidate_ranges(network: str) -> Iterator[ipaddress.IPv4Network]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from puna_node.actor import PodActor, new_facts
-from puna_node.addresses import AddressRange, can_bind, reserve_range
+from puna_node.addresses import AddressRange, can_bind, keep_range, reserve_range
 from puna_node.admission import policy_of
 from puna_node.api import Api, ApiError, ApiUnreachableError, PodEvent, PodList
 from puna_node.authorization import Authorizer
@@ -27,16 +27,18 @@ from puna_node.folders import prepare_folders
 from puna_node.host import host_facts, local_address
 from puna_node.kubeconfig import load_access
 from puna_node.launch import ApiEndpoint
-from puna_node.manifest import Manifest, pod_key
+from puna_node.manifest import Manifest, PodKey, pod_key
 from puna_node.node import kubelet_version, resources
 from puna_node.pod_addresses import NoAddressError, PodAddresses
 from puna_node.registration import Registration
 from puna_node.server import endpoint
+from puna_node.shims import Shims
 from puna_node.state import folder_of, pod_folders
 
 LOG: Final = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 10.0
+ACTOR_RETRY_SECONDS: Final = 5.0
 STALL_SECONDS: Final = 600.0
 """Without a word of the API server for so long the endpoint's health turns red."""
 
@@ -47,6 +49,7 @@ class Agent:
     def __init__(self, config: AgentConfig) -> None:
         self._config = config
         self._actors: dict[str, tuple[PodActor, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._heard_at = time.monotonic()
         self._context: Context | None = None
 
@@ -86,6 +89,7 @@ class Agent:
             node_address=address,
             endpoint=ApiEndpoint(access.host, access.port),
             allocatable=resources(config, host)[1],
+            shims=Shims(),
             user=config.run_as_user,
             kept=(own_range.lock,) if own_range else (),
         )
@@ -93,6 +97,7 @@ class Agent:
             stored = folder.load()
             if stored is not None:
                 context.addresses.keep(stored.key.uid, stored.facts.address)
+        context.shims.fill()
         runner, port = await self._serve(context, folders.directory)
         registration = Registration(api, config, host, address=address, port=port)
         version = await self._until_answered(api.server_version())
@@ -105,6 +110,7 @@ class Agent:
                 registration.keep_status(),
                 context.events.run(),
                 self._watch(context),
+                *((keep_range(own_range),) if own_range else ()),
             )
         ]
         ending = asyncio.create_task(stop.wait())
@@ -117,6 +123,7 @@ class Agent:
             for task in (*tasks, *actors, ending):
                 task.cancel()
             await asyncio.gather(*tasks, *actors, ending, return_exceptions=True)
+            context.shims.close()
             await runner.cleanup()
             await api.close()
 
@@ -202,9 +209,13 @@ class Agent:
             return
         folder = folder_of(context.root, key)
         stored = folder.load()
-        over = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
-        if stored is None and over and not pod["metadata"].get("deletionTimestamp"):
-            return  # ended under an agent whose folder is gone: nothing to do until it is deleted
+        if stored is None and (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
+            # It has ended and nothing of it is left here; its status stays as it is.
+            if pod["metadata"].get("deletionTimestamp"):
+                task = asyncio.create_task(self._remove(key, context))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            return
         try:
             facts = (
                 stored.facts if stored is not None else new_facts(pod, context, datetime.now(UTC))
@@ -213,9 +224,15 @@ class Agent:
             LOG.error("%s: %s", key, error)  # noqa: TRY400 - a state of the node, not a fault
             return
         folder.path.mkdir(mode=0o711 if context.user else 0o700, parents=True, exist_ok=True)
-        self._run(PodActor(pod, facts, folder, context))
+        self._run(PodActor(pod, facts, folder, context), context)
 
-    def _run(self, actor: PodActor) -> None:
+    async def _remove(self, key: PodKey, context: Context) -> None:
+        try:
+            await context.api.delete_pod(key)
+        except (ApiError, ApiUnreachableError) as error:
+            LOG.warning("%s not deleted: %s", key, error)  # the next list brings it again
+
+    def _run(self, actor: PodActor, context: Context) -> None:
         task = asyncio.create_task(actor.run(), name=str(actor.key))
         self._actors[actor.key.uid] = (actor, task)
 
@@ -223,6 +240,10 @@ class Agent:
             self._actors.pop(actor.key.uid, None)
             if not ended.cancelled() and (error := ended.exception()) is not None:
                 LOG.error("actor of %s failed", actor.key, exc_info=error)
+                # Its processes go on; a new actor finds them.
+                asyncio.get_running_loop().call_later(
+                    ACTOR_RETRY_SECONDS, self._see, actor.pod, context
+                )
 
         task.add_done_callback(done)
 
@@ -244,4 +265,4 @@ class Agent:
                 continue
             actor = PodActor(stored.pod, stored.facts, folder, context)
             actor.forget()
-            self._run(actor)
+            self._run(actor, context)

@@ -8,11 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from puna_node.config import AgentConfig
 
 LIFETIME: Final = timedelta(days=365)
@@ -37,6 +32,12 @@ def server_tls(config: AgentConfig, address: str, folder: Path) -> ssl.SSLContex
 
 
 def _self_signed(node_name: str, address: str, folder: Path) -> Path:
+    # 10 MiB that an agent with a certificate does without.
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from cryptography.x509.oid import NameOID  # noqa: PLC0415
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"system:node:{node_name}")])
     now = datetime.now(UTC)

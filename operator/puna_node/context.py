@@ -12,6 +12,7 @@ from puna_node.config import AgentConfig
 from puna_node.events import Events
 from puna_node.launch import ApiEndpoint
 from puna_node.pod_addresses import PodAddresses
+from puna_node.shims import Shims
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Context:
     node_address: str
     endpoint: ApiEndpoint
     allocatable: Mapping[str, str]
+    shims: Shims
     user: int | None
     """Uid of the processes, None for the agent's own."""
     kept: tuple[int, ...] = ()

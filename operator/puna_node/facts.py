@@ -22,8 +22,6 @@ class Running:
 
     attempt: int
     pid: int
-    created: float
-    """The process's creation time according to the system: with the pid it names one process."""
     started_at: datetime
 
 

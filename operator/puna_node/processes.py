@@ -13,8 +13,6 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,18 +24,13 @@ from puna_node.facts import REASON_COMPLETED, REASON_ERROR, Exit, Running
 from puna_node.launch import Launch
 from puna_node.liveness_watch import wait_until_gone
 from puna_node.manifest import parse_time
+from puna_node.shims import Shims, order
 
-SHIM: Final = Path(__file__).with_name("shim.py")
 LOG_BYTES: Final = 10 * 2**20
 LOG_FILES: Final = 5
-START_SECONDS: Final = 20.0
 REASON_UNKNOWN: Final = "ContainerStatusUnknown"
 REASON_START_ERROR: Final = "StartError"
 CODE_UNKNOWN: Final = 137
-
-
-class StartError(Exception):
-    """A process could not be started for a reason of this host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,13 @@ class Attempt:
 
 
 async def start(
-    launch: Launch, folder: Path, number: int, *, user: int | None, keep: tuple[int, ...] = ()
+    launch: Launch,
+    folder: Path,
+    number: int,
+    shims: Shims,
+    *,
+    user: int | None,
+    kept: tuple[int, ...] = (),
 ) -> tuple[Attempt, Running | None]:
     """Start a process; None in place of the process where it could not be executed.
 
@@ -63,38 +62,26 @@ async def start(
         launch: what to start.
         folder: of this attempt; made here.
         number: of this attempt.
+        shims: where one for this attempt comes from.
         user: uid of the process, None for the agent's own.
-        keep: descriptors of locks that live as long as the process.
+        kept: descriptors of locks that live as long as the process.
 
     Raises:
-        StartError: the shim could not be started or did not answer.
+        ShimError: the shim could not be started or did not answer.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _open_lock(folder)
-    fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        shim = subprocess.Popen(  # noqa: ASYNC220 - takes about a millisecond
-            [sys.executable, "-I", "-S", str(SHIM)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(lock, *keep),
-            start_new_session=True,
-            close_fds=True,
-            cwd="/",
-            env={"LANG": "C.UTF-8"},
-        )
-    except OSError as error:
-        raise StartError(f"cannot start processes: {error}") from error
+        # Taken here and handed over: there is no moment without an owner.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shim = shims.take()
+        answer = await order(shim, _specification(launch, folder, user), (lock, *kept))
     finally:
         os.close(lock)
     attempt = Attempt(number, folder, shim.pid)
-    # Its end is noticed and reaped by `wait`; Popen would warn that nobody did.
-    shim.returncode = 0
-    answer = await _converse(shim, _specification(launch, folder, user))
     if "error" in answer:
         return attempt, None
-    return attempt, _running(number, int(answer["pid"]), str(answer["started_at"]))
+    return attempt, Running(number, int(answer["pid"]), _parse(str(answer["started_at"])))
 
 
 async def wait(attempt: Attempt) -> Exit:
@@ -126,7 +113,7 @@ async def adopt(attempt: Attempt) -> tuple[Attempt, Running | None]:
     if run is None:
         return attempt, None
     adopted = Attempt(attempt.number, attempt.folder, int(run["shim"]))
-    return adopted, _running(attempt.number, int(run["pid"]), str(run["started_at"]))
+    return adopted, Running(attempt.number, int(run["pid"]), _parse(str(run["started_at"])))
 
 
 def terminate(attempt: Attempt) -> None:
@@ -184,59 +171,17 @@ def is_alive(folder: Path) -> bool:
     return folder.is_dir() and _is_locked(folder)
 
 
-def _specification(launch: Launch, folder: Path, user: int | None) -> bytes:
-    return json.dumps(
-        {
-            "argv": list(launch.argv),
-            "environment": dict(launch.environment),
-            "directory": launch.directory,
-            "folder": str(folder),
-            "log": str(folder / "log"),
-            "max_bytes": LOG_BYTES,
-            "max_files": LOG_FILES,
-            "user": user,
-        }
-    ).encode()
-
-
-async def _converse(shim: subprocess.Popen[bytes], specification: bytes) -> dict[str, Any]:
-    """Hand the shim its specification and read its answer without blocking the loop."""
-    loop = asyncio.get_running_loop()
-    assert shim.stdin is not None  # noqa: S101 - both are pipes, see start
-    assert shim.stdout is not None  # noqa: S101
-    try:
-        # At most an environment of some 100 KiB; the shim reads it all before anything else.
-        await loop.run_in_executor(None, _write_and_close, shim.stdin, specification)
-        reader = asyncio.StreamReader()
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), shim.stdout
-        )
-    except OSError as error:
-        raise StartError(f"the shim ended before it started anything: {error}") from error
-    try:
-        line = await asyncio.wait_for(reader.readline(), START_SECONDS)
-    except TimeoutError as error:
-        raise StartError(f"the shim did not answer within {START_SECONDS:.0f} s") from error
-    finally:
-        transport.close()
-    if not line:
-        raise StartError("the shim ended before it started anything")
-    answer: dict[str, Any] = json.loads(line)
-    return answer
-
-
-def _write_and_close(file: Any, data: bytes) -> None:
-    file.write(data)
-    file.close()
-
-
-def _running(number: int, pid: int, started_at: str) -> Running | None:
-    try:
-        created = psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        # Ended within its first milliseconds: `wait` will say how.
-        created = 0.0
-    return Running(number, pid, created, _parse(started_at))
+def _specification(launch: Launch, folder: Path, user: int | None) -> dict[str, Any]:
+    return {
+        "argv": list(launch.argv),
+        "environment": dict(launch.environment),
+        "directory": launch.directory,
+        "folder": str(folder),
+        "log": str(folder / "log"),
+        "max_bytes": LOG_BYTES,
+        "max_files": LOG_FILES,
+        "user": user,
+    }
 
 
 async def _await_run(folder: Path) -> dict[str, Any] | None:

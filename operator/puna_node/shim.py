@@ -1,14 +1,16 @@
 """Parent process of one container's process: writes its log and records how it ended.
 
-Started as a file of its own (`python -I -S shim.py`), once per attempt; imports the standard
-library only, so that it starts in a few milliseconds. The agent may die and come back while the
-shim goes on: the lock it inherits says that it lives, its folder holds what happened. Its own
-parent is not the process's, so a process that wants to end with its parent ends with the shim.
+Started as a file of its own (`python -I -S shim.py`), ahead of need, and used for one attempt; it
+imports the standard library only. The agent may die and come back while the shim goes on: the lock
+that it is handed says that it lives, its folder holds what happened. It is the process's parent, so
+a process that wants to end with its parent ends with the shim, not with the agent.
 
-It reads one JSON object from standard input:
+Standard input is a socket. One JSON object comes over it, and with it descriptors to keep open (the
+lock of the attempt is one):
     argv, environment, directory, folder (for `run.json` and `exit.json`), log (path), max_bytes,
     max_files, user (uid or null)
-answers one line of JSON on standard output (`pid`, `started_at`, or `error`) and closes it.
+The answer is one line of JSON (`pid`, `started_at`, or `error`). A socket that closes before ends
+the shim: its agent is gone, and nothing was started.
 SIGTERM is passed on to the process, SIGUSR1 kills its whole group. When the process has ended, what
 is left of its group is killed too, as a container's processes end with its first one.
 """
@@ -22,12 +24,13 @@ import json
 import os
 import select
 import signal
-import sys
+import socket
 import time
 from typing import Any, Final
 
 CHUNK: Final = 65536
 LONGEST_LINE: Final = 16384
+MOST_DESCRIPTORS: Final = 8
 EXEC_FAILED: Final = 128
 """Exit code where the process could not be started, as container runtimes have it."""
 
@@ -98,6 +101,20 @@ class Log:
             if os.path.exists(newer):
                 os.rename(newer, older)
         self.open()
+
+
+def receive(connection: socket.socket) -> dict[str, Any] | None:
+    """Specification that the agent sends; None where it went away instead."""
+    data, descriptors, _flags, _address = socket.recv_fds(connection, CHUNK, MOST_DESCRIPTORS)
+    for descriptor in descriptors:
+        # The process must not hold the lock: it would seem to live on without its shim.
+        os.set_inheritable(descriptor, False)  # noqa: FBT003
+    parts = [data]
+    while data:
+        data = connection.recv(CHUNK)
+        parts.append(data)
+    text = b"".join(parts)
+    return json.loads(text) if text else None
 
 
 def write_json(path: str, document: dict[str, Any]) -> None:
@@ -175,7 +192,15 @@ def kill_group(pid: int) -> None:
 
 def main() -> None:
     """Run one attempt."""
-    spec = json.load(sys.stdin)
+    with socket.socket(fileno=0) as connection:
+        spec = receive(connection)
+        if spec is not None:
+            run(spec, connection)
+    os._exit(0)
+
+
+def run(spec: dict[str, Any], connection: socket.socket) -> None:
+    """Run the process to its end."""
     log = Log(spec["log"], spec["max_bytes"], spec["max_files"])
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -193,14 +218,14 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, lambda _number, _frame: kill_group(pid))
     os.close(out_write)
     os.close(err_write)
-    run = {"shim": os.getpid(), "pid": pid, "argv": spec["argv"], "started_at": started_at}
-    write_json(os.path.join(spec["folder"], "run.json"), run)
+    record = {"shim": os.getpid(), "pid": pid, "argv": spec["argv"], "started_at": started_at}
+    write_json(os.path.join(spec["folder"], "run.json"), record)
     answer = {"error": problem} if problem else {"pid": pid, "started_at": started_at}
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
+    try:
+        connection.sendall(json.dumps(answer).encode() + b"\n")
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the agent went away meanwhile; the next one finds the files
 
     streams = {out_read: "stdout", err_read: "stderr"}
     status = follow(log, pid, streams, wake_read)
@@ -222,7 +247,6 @@ def main() -> None:
             "finished_at": finished_at,
         },
     )
-    os._exit(0)
 
 
 if __name__ == "__main__":

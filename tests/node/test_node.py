@@ -6,7 +6,6 @@ import ssl
 
 import httpx
 import psutil
-import pytest
 
 from tests.cluster import ControlPlane, eventually
 from tests.node.agents import AgentProcess, Client, is_ready, pod, pod_spec, shell
@@ -83,16 +82,3 @@ def test_the_agent_is_small(shared_agent: AgentProcess) -> None:
     resident = process.memory_info().rss / 2**20
     print(f"agent RSS: {resident:.0f} MiB")  # noqa: T201
     assert resident < 120
-
-
-@pytest.mark.timeout(120)
-def test_pods_of_a_lost_node_are_not_ready(
-    plane: ControlPlane, agent: AgentProcess, client: Client
-) -> None:
-    plane.apply(pod(client.namespace, pod_spec(agent.node, shell("sleep 600"))))
-    client.wait(is_ready)
-    agent.kill()
-    # The controllers' own grace period is 50 s.
-    client.wait(lambda p: not is_ready(p), seconds=75)
-    agent.start()
-    client.wait(is_ready, seconds=20)

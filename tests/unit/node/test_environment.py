@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+
+from puna_node.environment import resolve_environment
+from puna_node.fields import Downward, UnknownFieldError
+from puna_node.manifest import Manifest
+from puna_node.sources import MissingSourceError, SourceRef, Sources, source_references
+from tests.unit.node.pods import container, pod
+
+SOURCES: Sources = {
+    SourceRef("configmap", "c"): {"a": b"1", "not valid": b"x"},
+    SourceRef("secret", "s"): {"key": b"geheim"},
+    SourceRef("secret", "absent"): None,
+}
+
+
+def resolve(manifest: Manifest, sources: Sources = SOURCES) -> dict[str, str]:
+    owner = pod(manifest, metadata={"labels": {"app": "x"}}, nodeName="node-1")
+    downward = Downward(owner, "127.77.0.9", "10.0.0.1", {"cpu": "4", "memory": "8Gi"})
+    return resolve_environment(manifest, sources, downward, {"HOME": "/h"})
+
+
+def test_later_variables_see_earlier_ones_and_envfrom_comes_first() -> None:
+    manifest = container(
+        envFrom=[{"configMapRef": {"name": "c"}}],
+        env=[{"name": "B", "value": "$(a)$(HOME)"}, {"name": "a", "value": "2"}],
+    )
+    assert resolve(manifest) == {"HOME": "/h", "a": "2", "B": "1/h"}
+
+
+def test_fields_and_resources_are_told() -> None:
+    def field(name: str, path: str) -> Manifest:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
+
+    def resource(name: str, what: str, divisor: str = "1") -> Manifest:
+        return {
+            "name": name,
+            "valueFrom": {"resourceFieldRef": {"resource": what, "divisor": divisor}},
+        }
+
+    manifest = container(
+        resources={"requests": {"cpu": "250m"}, "limits": {"memory": "1Gi"}},
+        env=[
+            field("IP", "status.podIP"),
+            field("HOST", "status.hostIP"),
+            field("APP", "metadata.labels['app']"),
+            field("NODE", "spec.nodeName"),
+            resource("MEMORY", "limits.memory", "1Mi"),
+            resource("CPU", "requests.cpu", "1m"),
+            resource("NODE_CPU", "limits.cpu"),
+        ],
+    )
+    assert resolve(manifest) == {
+        "HOME": "/h",
+        "IP": "127.77.0.9",
+        "HOST": "10.0.0.1",
+        "APP": "x",
+        "NODE": "node-1",
+        "MEMORY": "1024",
+        "CPU": "250",
+        "NODE_CPU": "4",
+    }
+
+
+def secret_key(name: str, key: str, **more: bool) -> Manifest:
+    reference = {"name": name, "key": key, **more}
+    return container(env=[{"name": "X", "valueFrom": {"secretKeyRef": reference}}])
+
+
+def test_a_missing_source_or_key_is_named() -> None:
+    with pytest.raises(MissingSourceError, match='secret "absent" not found'):
+        resolve(secret_key("absent", "key"))
+    with pytest.raises(MissingSourceError, match='key "other" not found in secret "s"'):
+        resolve(secret_key("s", "other"))
+    assert "X" not in resolve(secret_key("absent", "key", optional=True))
+    assert resolve(secret_key("s", "key"))["X"] == "geheim"
+
+
+def test_an_unknown_field_is_named() -> None:
+    origin = {"fieldRef": {"fieldPath": "spec.magic"}}
+    with pytest.raises(UnknownFieldError, match=r"spec\.magic"):
+        resolve(container(env=[{"name": "X", "valueFrom": origin}]))
+
+
+def test_everything_that_a_pod_names_is_asked_for() -> None:
+    volumes = [
+        {"name": "a", "secret": {"secretName": "of-volume"}},
+        {"name": "b", "projected": {"sources": [{"configMap": {"name": "projected"}}]}},
+    ]
+    manifest = pod(secret_key("of-env", "k"), volumes=volumes)
+    assert source_references(manifest) == {
+        SourceRef("secret", "of-volume"),
+        SourceRef("configmap", "projected"),
+        SourceRef("secret", "of-env"),
+    }
