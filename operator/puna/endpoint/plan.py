@@ -121,13 +121,15 @@ def _rollout(situation: Situation) -> Rollout:
     effective, census = situation.effective, situation.census
     stored = stored_revisions(situation.observed.children)
     wanted = next((item for item in stored if item.name == effective.revision), None)
-    if wanted is None:
-        wanted = new_revision(
+    if wanted is None or not (wanted.proven or wanted.process in census.serving):
+        fresh = new_revision(
             effective,
             namespace=situation.namespace,
             settings=situation.settings,
             role=RevisionRole.CANDIDATE,
         )
+        wanted = wanted.renewed(fresh) if wanted else fresh
+        stored = tuple(wanted if item.name == wanted.name else item for item in stored)
     value = RolloutInput(
         wanted=wanted,
         stored=stored,
@@ -202,6 +204,7 @@ def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Ma
     revisions = [
         build_revision(item, namespace=namespace, endpoint=name, next_number=following)
         for item in _history(rollout, situation.settings.revision_history_limit)
+        if not item.outdated
     ]
     running = [] if rollout.waiting_for_old else [rollout.stable]
     if rollout.candidate is not None and rollout.candidate.process != rollout.stable.process:

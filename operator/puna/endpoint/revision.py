@@ -8,7 +8,7 @@ are labels: they are the truth, the status mirrors them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -72,6 +72,8 @@ class StoredRevision:
     promoted_at: datetime | None = None
     number: int = 0
     """Sequence number of the stored object; 0 until it is stored."""
+    outdated: bool = False
+    """The stored object holds other data: it is deleted, and made again by the pass after."""
     raw: Mapping[str, Any] | None = None
     """The data as stored, to be applied again as it is."""
 
@@ -79,6 +81,16 @@ class StoredRevision:
     def process(self) -> str:
         """Process hash of the revision."""
         return self.data.process
+
+    def renewed(self, fresh: StoredRevision) -> StoredRevision:
+        """Return a revision that never served as this operator renders it.
+
+        What is frozen protects running Pods; of one that never ran, it would only keep a mistake in
+        the operator's settings alive.
+        """
+        if self.data == fresh.data:
+            return self
+        return replace(self, data=fresh.data, raw=None, outdated=True)
 
     def profile(self, accelerator: Accelerator, settings: Settings) -> AcceleratorProfile:
         """Return the frozen profile of an accelerator, or today's for one added since."""

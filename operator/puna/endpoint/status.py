@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from puna.api.conditions import find, merge
 from puna.api.llmendpoint import (
     LLMEndpoint,
@@ -15,6 +17,11 @@ from puna.core.plan import Event
 from puna.endpoint.judgement import View, judge
 from puna.endpoint.revision import StoredRevision
 from puna_fetch.config import file_name
+
+OF_SCALING: Final = frozenset({Reason.SCALING, Reason.NO_REPLICAS})
+OF_ROLLOUT: Final = frozenset(
+    {Reason.ROLLING_OUT, Reason.WAITING_FOR_REPLICAS, Reason.FETCHING, Reason.LOADING}
+)
 
 
 def build_status(
@@ -95,15 +102,21 @@ def _condition_events(before: LLMEndpointStatus, after: LLMEndpointStatus) -> li
             events.append(Event("Warning", reason, f"{new.reason}: {new.message}"))
     ready = find(after.conditions, ConditionType.READY)
     if was_ready and ready is not None and not is_ready and ready.message not in messages:
-        is_change = _is_true(after, ConditionType.PROGRESSING)
         events.append(
             Event(
-                "Normal" if is_change else "Warning",
+                "Normal" if _is_planned(after, ready.reason) else "Warning",
                 EventReason.BECAME_UNREADY,
                 f"{ready.reason}: {ready.message}",
             )
         )
     return events
+
+
+def _is_planned(status: LLMEndpointStatus, reason: Reason) -> bool:
+    """Return whether an endpoint is unready because of a change that was asked for."""
+    progressing = find(status.conditions, ConditionType.PROGRESSING)
+    is_rollout = progressing is not None and progressing.reason is Reason.ROLLING_OUT
+    return reason in OF_SCALING or (is_rollout and reason in OF_ROLLOUT)
 
 
 def _is_true(status: LLMEndpointStatus, kind: ConditionType) -> bool:

@@ -158,8 +158,12 @@ def _control(settings: RouterSettings) -> Manifest:
 def _envoy(settings: RouterSettings) -> Manifest:
     return {
         "name": "envoy",
-        "image": settings.envoy_image,
-        "args": [f"--config-path={DIRECTORY}/bootstrap.json", "--log-level=warning"],
+        "image": settings.image,
+        "args": [
+            "envoy",
+            f"--directory={DIRECTORY}",
+            f"--drain-seconds={settings.drain_seconds}",
+        ],
         "ports": [{"name": "http", "containerPort": CLIENT_PORT, "protocol": "TCP"}],
         "readinessProbe": _probe("/health", "http", period=2, failures=2),
         "resources": {"requests": {"cpu": "100m", "memory": "96Mi"}},
