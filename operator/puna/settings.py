@@ -77,9 +77,7 @@ class RouterSettings:
     """The router of a namespace."""
 
     image: str = f"{IMAGE_ROUTER}:{VERSION_TAG}"
-    """Image of the router's control process."""
-    envoy_image: str = f"{IMAGE_ENVOY}:distroless-v1.40.0"
-    """Image of Envoy."""
+    """Image of the router: its control process and Envoy."""
     replicas: int = 1
     """Router Pods of each namespace."""
     bind_address: str = "0.0.0.0"  # noqa: S104
@@ -150,7 +148,6 @@ class Settings:
             accelerators=read.accelerators(),
             router=RouterSettings(
                 image=read.text("ROUTER_IMAGE", router.image),
-                envoy_image=read.text("ENVOY_IMAGE", router.envoy_image),
                 replicas=read.number("ROUTER_REPLICAS", router.replicas, at_least=1),
                 bind_address=read.text("ROUTER_BIND_ADDRESS", router.bind_address),
                 service_type=read.service_type(router.service_type),

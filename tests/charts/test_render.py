@@ -44,7 +44,6 @@ def test_values_reach_the_settings(helm: Helm) -> None:
     assert settings.allowed_networks == ("10.0.0.0/8", "fd00::/8")
     assert settings.workers == 16
     assert settings.router.image == "registry.example.org/router:1.2"
-    assert settings.router.envoy_image == "registry.example.org/envoy:v1.40.0"
     assert settings.router.replicas == 2
     assert settings.router.bind_address == "$(POD_IP)"
     assert settings.router.service_type == "LoadBalancer"

@@ -8,8 +8,6 @@
   value: {{ .Values.settings.accelerators | toJson | quote }}
 - name: PUNA_ROUTER_IMAGE
   value: {{ include "puna.image" (dict "image" .Values.router.image "root" $) | quote }}
-- name: PUNA_ENVOY_IMAGE
-  value: {{ .Values.router.envoyImage | quote }}
 - name: PUNA_ROUTER_REPLICAS
   value: {{ int .Values.router.replicas | quote }}
 - name: PUNA_ROUTER_BIND_ADDRESS
