@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Final
+from zlib import crc32
 
 from puna_cli.cluster.state import Ports
 from puna_cli.errors import CommandError
@@ -13,6 +14,8 @@ INTERNAL: Final = range(13000, 18000)
 and none of llama-server's."""
 FRONT: Final = range(18080, 18180)
 """Ports that the front tries, one after the other."""
+DEFAULT_NAME: Final = "puna"
+"""Name of the cluster of a user who names none."""
 
 
 def choose(candidates: Iterable[int], count: int, is_free: Callable[[int], bool]) -> list[int]:
@@ -33,7 +36,11 @@ def choose(candidates: Iterable[int], count: int, is_free: Callable[[int], bool]
 
 
 def choose_ports(
-    is_free: Callable[[int], bool], shuffled: Iterable[int], front: int | None = None
+    is_free: Callable[[int], bool],
+    shuffled: Iterable[int],
+    front: int | None = None,
+    *,
+    name: str = DEFAULT_NAME,
 ) -> Ports:
     """Ports of a new cluster; all but the front's come from `shuffled`.
 
@@ -47,12 +54,16 @@ def choose_ports(
         api=api,
         agent=agent,
         operator=operator,
-        front=choose_front(is_free, front),
+        front=choose_front(is_free, front, name=name),
     )
 
 
 def choose_front(
-    is_free: Callable[[int], bool], asked: int | None, remembered: int | None = None
+    is_free: Callable[[int], bool],
+    asked: int | None,
+    remembered: int | None = None,
+    *,
+    name: str = DEFAULT_NAME,
 ) -> int:
     """Port of the front: as asked for, else the remembered one, else the first free of its range.
 
@@ -68,4 +79,14 @@ def choose_front(
         return asked
     if remembered is not None and is_free(remembered):
         return remembered
-    return choose(FRONT, 1, is_free)[0]
+    return choose(front_candidates(name), 1, is_free)[0]
+
+
+def front_candidates(name: str) -> list[int]:
+    """Ports for the front in the order in which a cluster tries them.
+
+    The default cluster begins with the first one; others begin elsewhere, since two that start at
+    the same time would both find the same port free.
+    """
+    first = 0 if name == DEFAULT_NAME else crc32(name.encode()) % len(FRONT)
+    return [*FRONT[first:], *FRONT[:first]]

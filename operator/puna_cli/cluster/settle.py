@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from puna_cli.cluster.ports import choose, choose_front, choose_ports
+from puna_cli.cluster.ports import DEFAULT_NAME, choose, choose_front, choose_ports
 from puna_cli.cluster.state import ClusterState
 
 PORT_OWNERS: Final = {
@@ -23,7 +23,7 @@ PORT_OWNERS: Final = {
 class UpOptions:
     """What the user says on the command line; None where nothing was said."""
 
-    name: str = "puna"
+    name: str = DEFAULT_NAME
     port: int | None = None
     accelerator: str | None = None
     models_folders: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ def settle(
     if stored is None:
         return ClusterState(
             name=options.name,
-            ports=choose_ports(is_free, shuffled, options.port),
+            ports=choose_ports(is_free, shuffled, options.port, name=options.name),
             accelerator=options.accelerator or default_accelerator,
             models_folders=options.models_folders or (default_models_folder,),
         )
@@ -60,7 +60,7 @@ def settle(
     replaced = dict(zip(moved, choose(shuffled, len(moved), is_free), strict=True))
     asked = None if options.port == stored.ports.front else options.port
     if asked is not None or "front" not in running:
-        replaced["front"] = choose_front(is_free, asked, stored.ports.front)
+        replaced["front"] = choose_front(is_free, asked, stored.ports.front, name=stored.name)
     return stored.model_copy(
         update={
             "ports": stored.ports.model_copy(update=replaced),

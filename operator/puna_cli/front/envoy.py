@@ -29,6 +29,8 @@ def bootstrap(directory: Path, port: int) -> Document:
                 {
                     "name": "front",
                     "address": _socket("127.0.0.1", port),
+                    # Envoy would share a taken port with whoever has it, each getting half.
+                    "enable_reuse_port": False,
                     "filter_chains": [{"filters": [_connection_manager(directory)]}],
                 }
             ]

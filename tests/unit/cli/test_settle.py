@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from puna_cli.cluster.ports import choose, choose_front
+from puna_cli.cluster.ports import choose, choose_front, front_candidates
 from puna_cli.cluster.settle import UpOptions, settle
 from puna_cli.cluster.state import ClusterState, Ports
 from puna_cli.errors import CommandError
@@ -82,3 +82,10 @@ def test_too_few_free_ports_are_an_error() -> None:
 def test_the_remembered_front_port_comes_before_the_first_free_one() -> None:
     assert choose_front(lambda _: True, None, 18099) == 18099
     assert choose_front(lambda port: port != 18099, None, 18099) == 18080
+
+
+def test_clusters_that_start_together_try_different_front_ports_first() -> None:
+    assert front_candidates("puna")[0] == 18080
+    firsts = {front_candidates(name)[0] for name in ("puna", "a", "b", "c", "d")}
+    assert len(firsts) == 5
+    assert sorted(front_candidates("a")) == sorted(front_candidates("puna"))
