@@ -100,6 +100,6 @@ class Context:
             for change in held:
                 own = change.after is not None and version_of(change.after) == version
                 self.wake(change, but=by if own else None)
-        change = self.store.written(answer[0])
-        if change is not None:
-            self.wake(change, but=by)
+        news = self.store.written(answer[0])
+        if news is not None:
+            self.wake(news, but=by)

@@ -40,7 +40,6 @@ def _namespace_owner(store: Store, resource: RouterNamespace) -> Manifest | None
         "name": anchor["metadata"]["name"],
         "uid": anchor["metadata"]["uid"],
         "controller": True,
-        "blockOwnerDeletion": True,
     }
 
 

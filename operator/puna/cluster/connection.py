@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio.client import Configuration
@@ -107,9 +107,9 @@ def _default_kubeconfig() -> Path | None:
 def _environment_proxy(url: str) -> str | None:
     """Return the proxy that HTTPS_PROXY and NO_PROXY name; asked once, not with every request."""
     parts = urlsplit(url)
-    if proxy_bypass_environment(parts.netloc):
+    if proxy_bypass(parts.netloc):
         return None
-    return getproxies_environment().get(parts.scheme)
+    return getproxies().get(parts.scheme)
 
 
 def _tls(configuration: Any) -> ssl.SSLContext:

@@ -88,7 +88,7 @@ def _without_version(manifest: Manifest) -> Manifest:
 
 def _deployment_status(status: Manifest) -> Manifest:
     """Drop counts and dates that follow from Pods: controllers write them many times over."""
-    kept = {name: status[name] for name in _DEPLOYMENT_STATUS if name in status}
+    kept: Manifest = {name: status[name] for name in _DEPLOYMENT_STATUS if name in status}
     kept["conditions"] = [
         {name: condition.get(name) for name in ("type", "status", "reason", "message")}
         for condition in status.get("conditions", ())
