@@ -42,7 +42,7 @@ def read(case: str) -> tuple[World, Site]:
 
 def rendered(case: str) -> dict[str, Any]:
     world, site = read(case)
-    snapshot = render(world, site)
+    snapshot = render(world, site).snapshot
     files = {"clusters": snapshot.clusters, "hosts": snapshot.hosts, "routes": snapshot.routes}
     if case == "one-endpoint":  # the same in every case
         files["listener"] = without_sources(snapshot.listener)

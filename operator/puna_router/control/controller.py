@@ -21,7 +21,7 @@ from puna_router.control.choice import Choice, Verdict, choose, culprits
 from puna_router.control.documents import Document
 from puna_router.control.key_file import KeyFile
 from puna_router.control.publish import Publisher
-from puna_router.control.snapshot import render
+from puna_router.control.snapshot import Rendered, render
 from puna_router.control.source import Source
 from puna_router.control.validate import ValidationFailedError, Validator
 from puna_router.control.world import HealthyHosts, Served, Site, World, cluster_name
@@ -61,6 +61,7 @@ class Controller:
         self._validation: asyncio.Task[None] | None = None
         self._healthy: HealthyHosts = frozenset()
         self._world: World | None = None
+        self._rendered: Rendered | None = None
         self._choice = Choice({}, {}, pending=True)
         self._running = recall(publisher.layout.applied)
         self._complete = False
@@ -146,7 +147,8 @@ class Controller:
             if world == self._world:
                 answer = await self._publisher.acknowledged()
             else:
-                answer = await self._publisher.publish(render(world, self._site))
+                self._rendered = render(world, self._site, self._rendered)
+                answer = await self._publisher.publish(self._rendered.snapshot)
         self._world = world
         self._complete = answer.complete
         self._published.set()

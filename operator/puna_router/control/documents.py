@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,14 +56,16 @@ def from_text(text: str, endpoint: str | None) -> Document | None:
     )
 
 
-def by_endpoint(config_maps: Iterable[dict[str, Any]]) -> dict[str, Document]:
-    """Documents by endpoint; of two for one endpoint that counts which comes first by name."""
-    documents: dict[str, Document] = {}
-    for config_map in sorted(config_maps, key=lambda found: str(found["metadata"]["name"])):
-        document = from_config_map(config_map)
+def by_endpoint(documents: Mapping[str, Document | None]) -> dict[str, Document]:
+    """Documents by endpoint, from those by ConfigMap.
+
+    Of two for one endpoint that counts which comes first by the name of its ConfigMap.
+    """
+    found: dict[str, Document] = {}
+    for _, document in sorted(documents.items()):
         if document is not None:
-            documents.setdefault(document.endpoint, document)
-    return dict(sorted(documents.items()))
+            found.setdefault(document.endpoint, document)
+    return dict(sorted(found.items()))
 
 
 def _conflict(config: EndpointConfig) -> str | None:

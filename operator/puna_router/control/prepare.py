@@ -21,7 +21,7 @@ def prepare(site: Site) -> None:
     layout.create()
     document = bootstrap(site, str(admin_socket(layout.directory)))
     write(layout.bootstrap, json.dumps(document, indent=1, sort_keys=True) + "\n")
-    empty = render(World(), site)
+    empty = render(World(), site).snapshot
     first = {
         layout.resource("cds", "cds"): list(empty.clusters.values()),
         layout.resource("rds", ROUTES): [empty.routes],

@@ -52,8 +52,9 @@ class Publisher:
     """Version by the name of the stat that tells it."""
     _rejections: dict[str, int] = field(default_factory=dict)
     """Counters of refused updates when the last publication began."""
-    _clusters: dict[str, Resource] | None = None
+    _clusters: Mapping[str, Resource] | None = None
     """Clusters in the CDS file."""
+    _last: Snapshot | None = None
 
     async def publish(self, snapshot: Snapshot) -> Acknowledgement:
         """Bring the files to the snapshot; files that hold it already are left alone."""
@@ -70,15 +71,20 @@ class Publisher:
         for name, hosts in snapshot.hosts.items():
             if name not in emptied:
                 self._write_hosts(name, hosts)
-        routes_changed = self._write("rds", ROUTES, [snapshot.routes])
-        self._write("lds", "lds", [snapshot.listener])
+        last, self._last = self._last, snapshot
+        routes_changed = False
+        if last is None or last.routes is not snapshot.routes:
+            routes_changed = self._write("rds", ROUTES, [snapshot.routes])
+        if last is None or last.listener is not snapshot.listener:
+            self._write("lds", "lds", [snapshot.listener])
         gone = present - set(snapshot.hosts)
         if routes_changed and (gone or emptied):
             version = self._expected["rds"]
             await self._until("routes", lambda now: now.get(f"{_RDS}.version_text") == version)
         for name in emptied:
             self._write_hosts(name, snapshot.hosts[name])
-        self._write_clusters(snapshot.clusters)
+        if gone or self._clusters is not snapshot.clusters:
+            self._write_clusters(snapshot.clusters)
         for name in gone:
             self.layout.resource("eds", name).unlink()
         self._expected = {
@@ -109,7 +115,7 @@ class Publisher:
         return self._write("eds", name, [hosts])
 
     def _write_clusters(self, clusters: Mapping[str, Resource]) -> None:
-        self._clusters = dict(clusters)
+        self._clusters = clusters
         self._write("cds", "cds", list(clusters.values()))
 
     def _write(self, kind: str, name: str, resources: list[Resource]) -> bool:
@@ -125,13 +131,15 @@ class Publisher:
     def _present_hosts(self) -> set[str]:
         return {path.stem for path in (self.layout.directory / "eds").glob("*.json")}
 
-    def _present_clusters(self) -> dict[str, Resource]:
+    def _present_clusters(self) -> Mapping[str, Resource]:
         if self._clusters is None:
             self._clusters = read_clusters(self.layout.resource("cds", "cds"))
         return self._clusters
 
     def _cds_gains(self, clusters: Mapping[str, Resource]) -> bool:
         present = self._present_clusters()
+        if present is clusters:
+            return False
         return any(present.get(name) != cluster for name, cluster in clusters.items())
 
     async def _until(self, what: str, reached: Callable[[dict[str, str]], bool]) -> None:

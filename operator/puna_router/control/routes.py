@@ -18,7 +18,7 @@ from puna_router.control.listener import (
     SPLICE_FILTER,
     TARGET_HEADER,
 )
-from puna_router.control.shares import shares
+from puna_router.control.shares import Shares, shares
 from puna_router.control.splice import filter_context
 from puna_router.control.world import Resource, Served, World, cluster_name
 
@@ -81,7 +81,7 @@ def endpoint_hosts(served: Served, world: World) -> list[Resource]:
 def _host(
     config: EndpointConfig,
     name: str,
-    chosen: tuple[tuple[RevisionConfig, int], ...],
+    chosen: Shares,
     preset: PresetConfig | None,
 ) -> Resource:
     """One model name; `preset` takes the place of each revision's own."""

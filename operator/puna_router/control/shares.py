@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from puna_router.config import RevisionConfig
 from puna_router.control.world import HealthyHosts, Served, cluster_name
 
+Shares: TypeAlias = tuple[tuple[RevisionConfig, int], ...]
+"""Revisions that get requests, with their weights."""
 
-def shares(served: Served, healthy: HealthyHosts) -> tuple[tuple[RevisionConfig, int], ...]:
+
+def shares(served: Served, healthy: HealthyHosts) -> Shares:
     """Revisions that get requests, with their weights.
 
     A weight of 0 means none. Of the others those count that have a host which Envoy holds for

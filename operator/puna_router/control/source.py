@@ -20,7 +20,7 @@ from puna_router.config import (
 )
 from puna_router.control import backends
 from puna_router.control.cluster_access import Access
-from puna_router.control.documents import Document, by_endpoint
+from puna_router.control.documents import Document, by_endpoint, from_config_map
 from puna_router.control.watch import Watch
 
 FILE_INTERVAL: Final = 0.25
@@ -63,6 +63,7 @@ class NamespaceSource:
             path = f"/api/v1/namespaces/{namespace}/{kind}"
             return Watch(session, access, path=path, selector=selector, changed=changed)
 
+        self._parsed: dict[str, tuple[str, Document | None]] = {}
         self._config_maps = watch("configmaps", f"{LABEL_ROUTER_CONFIG}=true")
         self._pods = watch("pods", LABEL_ENDPOINT)
 
@@ -72,8 +73,16 @@ class NamespaceSource:
         return self._config_maps.restarts + self._pods.restarts
 
     def documents(self) -> dict[str, Document]:
-        """Newest document by endpoint."""
-        return by_endpoint(self._config_maps.objects())
+        """Newest document by endpoint; one that has not changed is the same object as before."""
+        parsed = {}
+        for config_map in self._config_maps.objects():
+            name, version = (config_map["metadata"][key] for key in ("name", "resourceVersion"))
+            before = self._parsed.get(name)
+            if before is None or before[0] != version:
+                before = (version, from_config_map(config_map))
+            parsed[name] = before
+        self._parsed = parsed
+        return by_endpoint({name: document for name, (_, document) in parsed.items()})
 
     def backends(self, ports: Mapping[str, int]) -> dict[str, tuple[Backend, ...]]:
         """Pods that may get requests, by endpoint."""

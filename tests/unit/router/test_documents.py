@@ -54,11 +54,12 @@ def test_a_bad_document_keeps_its_endpoint_and_names_the_field(
 
 
 def test_a_document_of_nobody_is_left_out() -> None:
-    maps = [config_map("{", label=None, name="a"), config_map(None, label=None, name="b")]
-    assert by_endpoint(maps) == {}
+    maps = [config_map("{", label=None), config_map(None, label=None)]
+    assert [from_config_map(found) for found in maps] == [None, None]
+    assert by_endpoint({"a": None}) == {}
 
 
 def test_of_two_documents_for_one_endpoint_the_first_by_name_counts() -> None:
-    later = config_map(json.dumps({**CONFIG, "port": 1}), name="z")
-    found = by_endpoint([later, config_map(TEXT)])
+    later = from_config_map(config_map(json.dumps({**CONFIG, "port": 1})))
+    found = by_endpoint({"z": later, "a": from_config_map(config_map(TEXT))})
     assert config_digest(TEXT) == found["chat"].digest
