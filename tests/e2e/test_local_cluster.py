@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 PROGRAMS = {
     *("etcd", "apiserver", "controller-manager", "scheduler"),
-    *("operator", "agent", "front"),
+    *("operator", "agent", "front", "front-control"),
 }
 
 
@@ -89,7 +89,9 @@ def test_credentials_and_logs_are_the_users_alone(own_home: CommandHome) -> None
     assert "server: https://127.0.0.1:" in paths.kubeconfig.read_text()
 
 
-@pytest.mark.parametrize("program", ["apiserver", "etcd", "operator", "agent", "front"])
+@pytest.mark.parametrize(
+    "program", ["apiserver", "etcd", "operator", "agent", "front", "front-control"]
+)
 def test_status_names_what_was_killed_and_up_repairs_it(
     own_home: CommandHome, program: str
 ) -> None:

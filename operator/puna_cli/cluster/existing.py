@@ -71,6 +71,7 @@ def attach(name: str, kubeconfig: Path, environment: Mapping[str, str], report: 
                     seconds=OPERATOR_SECONDS,
                     paths=paths,
                     records=running(paths),
+                    suspects=("operator",),
                     step=step,
                 )
     return Attached(paths, state, kubectl)

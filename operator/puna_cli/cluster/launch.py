@@ -41,12 +41,13 @@ class Launched:
 def launch_control_plane(
     paths: ClusterPaths,
     settled: Callable[[], ClusterState],
-    programs: Callable[[ClusterState], tuple[Program, ...]],
+    arranged: Callable[[ClusterState], tuple[Program, ...]],
     environment: Mapping[str, str],
     step: Step,
 ) -> Launched:
     """Start what is not running and wait until the API server is ready.
 
+    `arranged` puts in place what the programs read beside certificates, and says what they are.
     Between the choice of a port and its use another process may take it: then `settled` chooses
     again.
 
@@ -56,14 +57,14 @@ def launch_control_plane(
     for attempt in range(1, ATTEMPTS + 1):
         state = settled()
         prepare(paths, state, datetime.now(UTC))
-        wanted = programs(state)
+        wanted = arranged(state)
         started = ensure_running(paths, wanted, environment)
         names = {program.name for program in wanted}
         records = {name: record for name, record in running(paths).items() if name in names}
         try:
             wait_ready(paths, state, {**records, **started}, step)
         except ProcessEndedError as error:
-            if attempt == ATTEMPTS or "address already in use" not in str(error):
+            if attempt == ATTEMPTS or "address already in use" not in str(error).lower():
                 raise
             continue
         return Launched(state, {**records, **started}, tuple(started))
@@ -117,5 +118,6 @@ def wait_ready(
             seconds=READY_SECONDS,
             paths=paths,
             records=records,
+            suspects=("etcd", "apiserver"),
             step=step,
         )

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 STOP_ORDER = (
-    ("operator", "front"),
+    ("operator", "front-control", "front"),
     ("controller-manager", "scheduler"),
     ("agent",),
     ("apiserver",),

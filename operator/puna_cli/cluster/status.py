@@ -15,7 +15,7 @@ from puna_cli.cluster.state import ClusterState, read_state
 from puna_cli.paths import ClusterPaths
 
 CONTROL_PLANE = ("etcd", "apiserver", "controller-manager", "scheduler")
-WORKLOAD = ("operator", "agent", "front")
+WORKLOAD = ("operator", "agent", "front", "front-control")
 
 
 @dataclass(frozen=True, slots=True)

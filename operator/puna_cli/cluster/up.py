@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,8 @@ from puna_cli.cluster.ready import front_is_ready, node_is_ready, operator_is_he
 from puna_cli.cluster.settle import UpOptions, settle
 from puna_cli.cluster.state import ClusterState, read_state, write_private
 from puna_cli.cluster.wait import wait_until
-from puna_cli.cluster.workload import agent, agent_config, front, operator
+from puna_cli.cluster.workload import agent, agent_config, front, front_control, operator
+from puna_cli.front.serve import prepare as prepare_front
 from puna_cli.kubectl import Kubectl
 from puna_cli.locks import locked
 from puna_cli.paths import ClusterPaths, cluster_paths, models_folder
@@ -49,6 +50,20 @@ class Cluster:
     """Programs that were not running before."""
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Programs of this machine that a cluster uses."""
+
+    binaries: Binaries
+    envoy: str
+    llama_server: tuple[str, ...]
+
+    @property
+    def kubectl(self) -> Path:
+        """Kubectl."""
+        return self.binaries.path("kubectl")
+
+
 def up(options: UpOptions, environment: Mapping[str, str], report: Report) -> Cluster:
     """Bring the cluster up, or repair it; what runs as it should is left alone.
 
@@ -58,29 +73,18 @@ def up(options: UpOptions, environment: Mapping[str, str], report: Report) -> Cl
     paths = cluster_paths(environment, options.name)
     with report.step("Kubernetes programs") as step:
         binaries = find_binaries(environment, step)
-    envoy = find_envoy()
-    llama_server = find_llama_server(options.llama_server, environment)
+    host = Host(binaries, find_envoy(), find_llama_server(options.llama_server, environment))
     make_folders(paths)
     with locked(paths.lock, lambda: report.waiting("another command works on this cluster")):
         with report.step("Control plane") as step:
-            launched = _control_plane(paths, options, binaries, environment, step)
+            launched = _control_plane(paths, options, host, environment, step)
             step.result = _told(launched.started)
-        host = Host(envoy=envoy, llama_server=llama_server, kubectl=binaries.path("kubectl"))
         with report.step("Operator, node and front") as step:
             state, started = _workload(paths, launched, host, environment, step)
             step.result = _told(started)
     return Cluster(
         paths, state, Kubectl(host.kubectl, paths.kubeconfig), (*launched.started, *started)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """Programs of this machine that a cluster uses."""
-
-    envoy: str
-    llama_server: tuple[str, ...]
-    kubectl: Path
 
 
 def _told(started: tuple[str, ...]) -> str:
@@ -90,7 +94,7 @@ def _told(started: tuple[str, ...]) -> str:
 def _control_plane(
     paths: ClusterPaths,
     options: UpOptions,
-    binaries: Binaries,
+    host: Host,
     environment: Mapping[str, str],
     step: Step,
 ) -> Launched:
@@ -105,10 +109,12 @@ def _control_plane(
             default_models_folder=str(models_folder(environment)),
         )
 
-    def programs(state: ClusterState) -> tuple[Program, ...]:
-        return control_plane(paths, state.ports, binaries.folder)
+    def arranged(state: ClusterState) -> tuple[Program, ...]:
+        prepare_front(paths.front, state.ports.front, state.name, running="front" in running(paths))
+        # The front is among the first: from here on its port is this cluster's.
+        return (*control_plane(paths, state.ports, host.binaries.folder), front(paths, host.envoy))
 
-    return launch_control_plane(paths, settled, programs, environment, step)
+    return launch_control_plane(paths, settled, arranged, environment, step)
 
 
 def _workload(
@@ -122,14 +128,8 @@ def _workload(
     for folder in launched.state.models_folders:
         Path(folder).mkdir(parents=True, exist_ok=True)
     state = launched.state
-    started = ensure_running(
-        paths,
-        (
-            _agent(paths, state, host),
-            front(paths, state, python, host.envoy, code_of("puna_cli", "front")),
-        ),
-        environment,
-    )
+    control = front_control(paths, state, python, code_of("puna_cli", "front"))
+    started = ensure_running(paths, (_agent(paths, state, host), control), environment)
     step.note("applying custom resources and access rules")
     Kubectl(host.kubectl, paths.kubeconfig).apply(
         [*custom_resources(), *access_rules(), storage_class()]
@@ -163,22 +163,21 @@ def _wait_workload(
         LocalApi(paths, state.server) as api,
         httpx.Client(trust_env=False, timeout=2) as client,
     ):
-        facts = {
-            "waiting for the controllers": lambda: api.get(
-                "/api/v1/namespaces/default/serviceaccounts/default"
-            ),
-            "waiting for the node": lambda: (
-                node_is_ready(api.get(f"/api/v1/nodes/{state.node_name}")) or None
-            ),
-            "waiting for the front": lambda: front_is_ready(client, state) or None,
-            "waiting for the operator": lambda: operator_is_healthy(client, state) or None,
-        }
-        for what, fact in facts.items():
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        node = f"/api/v1/nodes/{state.node_name}"
+        facts: tuple[tuple[str, tuple[str, ...], Callable[[], object]], ...] = (
+            ("controllers", ("controller-manager",), lambda: api.get(account)),
+            ("node", ("agent",), lambda: node_is_ready(api.get(node)) or None),
+            ("front", ("front",), lambda: front_is_ready(client, state) or None),
+            ("operator", ("operator",), lambda: operator_is_healthy(client, state) or None),
+        )
+        for what, suspects, fact in facts:
             wait_until(
                 fact,
-                what=what,
+                what=f"waiting for the {what}",
                 seconds=WORKLOAD_SECONDS,
                 paths=paths,
                 records=records,
+                suspects=suspects,
                 step=step,
             )

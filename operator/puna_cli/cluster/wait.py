@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from puna_cli.cluster.processes import require_alive, tail
@@ -24,13 +24,14 @@ def wait_until(
     seconds: float,
     paths: ClusterPaths,
     records: Mapping[str, Record],
+    suspects: Iterable[str],
     step: Step,
 ) -> T:
     """What `fact` gives as soon as it is neither None nor False.
 
     Raises:
         ProcessEndedError: one of the processes ended meanwhile.
-        CommandError: the time is over; shows the last lines of the processes' logs.
+        CommandError: the time is over; shows the last lines of the suspects' logs.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -39,7 +40,7 @@ def wait_until(
             return answer
         require_alive(paths, records)
         if time.monotonic() > deadline:
-            logs = "\n".join(f"{paths.log(name)}:\n{tail(paths.log(name), 5)}" for name in records)
+            logs = "\n".join(f"{paths.log(name)}:\n{tail(paths.log(name), 5)}" for name in suspects)
             raise CommandError(f"{what}: not within {seconds:.0f} s\n{logs}")
         step.note(what)
         time.sleep(POLL_SECONDS)

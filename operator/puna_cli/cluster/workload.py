@@ -11,6 +11,7 @@ from puna_cli.binaries.tools import VARIABLE
 from puna_cli.cluster.identities import CLUSTER_CA
 from puna_cli.cluster.program import Program
 from puna_cli.cluster.state import ClusterState
+from puna_cli.front.envoy import BOOTSTRAP
 from puna_cli.paths import ClusterPaths
 from puna_node.config import RESOURCE_METAL, AgentConfig, Profile
 
@@ -112,16 +113,26 @@ def agent(paths: ClusterPaths, config: Path, python: str, code: tuple[Path, ...]
     )
 
 
-def front(
-    paths: ClusterPaths,
-    state: ClusterState,
-    python: str,
-    envoy: str,
-    code: tuple[Path, ...] = (),
-) -> Program:
-    """The front: Envoy and what configures it; gives volume claims their folders."""
+def front(paths: ClusterPaths, envoy: str) -> Program:
+    """The front: an Envoy that takes its configuration from files."""
+    bootstrap = paths.front / BOOTSTRAP
     return Program(
         "front",
+        (
+            *(envoy, "--config-path", str(bootstrap), "--log-level", "error"),
+            *("--concurrency", "2", "--disable-hot-restart"),
+        ),
+        inputs=(bootstrap,),
+        stop_seconds=3,
+    )
+
+
+def front_control(
+    paths: ClusterPaths, state: ClusterState, python: str, code: tuple[Path, ...] = ()
+) -> Program:
+    """What writes the front's files, and gives volume claims their folders."""
+    return Program(
+        "front-control",
         (
             *(python, "-m", "puna_cli.front"),
             f"--server={state.server}",
@@ -129,10 +140,8 @@ def front(
             f"--certificate={paths.certificate('front')}",
             f"--key={paths.key('front')}",
             f"--cluster={state.name}",
-            f"--port={state.ports.front}",
             f"--directory={paths.front}",
             f"--volumes={paths.volumes}",
-            f"--envoy={envoy}",
         ),
         inputs=(paths.certificate("front"), paths.certificate(CLUSTER_CA), *code),
     )

@@ -1,16 +1,15 @@
-"""`python -m puna_cli.front`: run the front of one local cluster."""
+"""`python -m puna_cli.front`: keep the front of one local cluster as its routers are."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import signal
-import sys
 from pathlib import Path
 
 import click
 
-from puna_cli.front.serve import EnvoyEndedError, provision_volumes, route_to_routers, run_envoy
+from puna_cli.front.serve import provision_volumes, route_to_routers
 from puna_cli.front.watch import api_session
 
 
@@ -20,10 +19,8 @@ from puna_cli.front.watch import api_session
 @click.option("--certificate", required=True, type=Path, help="Client certificate.")
 @click.option("--key", required=True, type=Path, help="Its key.")
 @click.option("--cluster", required=True, help="Name of the cluster.")
-@click.option("--port", required=True, type=int, help="Port of 127.0.0.1 to listen on.")
 @click.option("--directory", required=True, type=Path, help="Folder of Envoy's files.")
 @click.option("--volumes", required=True, type=Path, help="Folder of the claims' folders.")
-@click.option("--envoy", required=True, help="Path of Envoy.")
 def main(
     *,
     server: str,
@@ -31,12 +28,10 @@ def main(
     certificate: Path,
     key: Path,
     cluster: str,
-    port: int,
     directory: Path,
     volumes: Path,
-    envoy: str,
 ) -> None:
-    """Run the front of one local cluster until SIGTERM."""
+    """Follow routers and claims until SIGTERM; Envoy is a process of its own."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
 
     async def run() -> None:
@@ -46,7 +41,6 @@ def main(
         if this is not None:
             loop.add_signal_handler(signal.SIGTERM, this.cancel)
         async with api_session(server, **credentials) as session, asyncio.TaskGroup() as tasks:
-            tasks.create_task(run_envoy(envoy, directory, port, cluster))
             tasks.create_task(route_to_routers(session, directory, cluster))
             tasks.create_task(provision_volumes(session, volumes))
 
@@ -54,8 +48,6 @@ def main(
         asyncio.run(run())
     except* asyncio.CancelledError:
         pass
-    except* EnvoyEndedError as group:
-        sys.exit(str(group.exceptions[0]))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from puna_cli.front.routers import RouterAddress
 Document = dict[str, Any]
 READY_PATH: Final = "/.well-known/puna"
 """Answers with the cluster's name: how `puna up` knows that this is its own front."""
+BOOTSTRAP: Final = "bootstrap.json"
 DEFAULT_NAMESPACE: Final = "default"
 _TYPE: Final = "type.googleapis.com/envoy"
 _CLUSTER: Final = f"{_TYPE}.config.cluster.v3.Cluster"

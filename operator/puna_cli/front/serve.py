@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from puna_cli.front.envoy import Document, bootstrap, documents
+from puna_cli.front.envoy import BOOTSTRAP, Document, bootstrap, documents
 from puna_cli.front.routers import ROUTER_SELECTOR, ready_routers
 from puna_cli.front.volumes import plan_volumes
 from puna_cli.front.watch import Collection, follow
@@ -22,10 +22,6 @@ NOT_FOUND = 404
 PROVISION_RETRY_SECONDS = 1.0
 
 
-class EnvoyEndedError(RuntimeError):
-    """Envoy ended by itself."""
-
-
 def publish(directory: Path, name: str, document: Document) -> None:
     """Put one of Envoy's files in place by rename; it watches the folder for that."""
     unfinished = directory / f".{name}"
@@ -33,25 +29,12 @@ def publish(directory: Path, name: str, document: Document) -> None:
     os.replace(unfinished, directory / name)  # noqa: PTH105 - the event Envoy waits for
 
 
-async def run_envoy(envoy: str, directory: Path, port: int, cluster: str) -> None:
-    """Run Envoy until it ends, which it should not.
-
-    Raises:
-        EnvoyEndedError: it did.
-    """
-    for name, document in documents(cluster, directory, {}):
-        publish(directory, name, document)
-    publish(directory, "bootstrap.json", bootstrap(directory, port))
-    process = await asyncio.create_subprocess_exec(
-        *(envoy, "-c", str(directory / "bootstrap.json"), "--log-level", "warning"),
-        *("--concurrency", "2", "--disable-hot-restart"),
-    )
-    try:
-        raise EnvoyEndedError(f"Envoy ended with status {await process.wait()}")
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
+def prepare(directory: Path, port: int, cluster: str, *, running: bool) -> None:
+    """Write what Envoy starts with; one that runs keeps the routers it knows."""
+    publish(directory, BOOTSTRAP, bootstrap(directory, port))
+    if not running:
+        for name, document in documents(cluster, directory, {}):
+            publish(directory, name, document)
 
 
 async def route_to_routers(session: aiohttp.ClientSession, directory: Path, cluster: str) -> None:

@@ -28,10 +28,10 @@ def flags(name: str) -> dict[str, str]:
 
 
 def test_whoever_makes_pods_ends_before_the_pods_and_storage_ends_last() -> None:
-    names = ["etcd", "agent", "front", "apiserver", "scheduler", "operator", "controller-manager"]
+    names = ["etcd", "agent", "front", "apiserver", "scheduler", "operator", "front-control"]
     assert in_stop_order(names) == [
-        ["operator", "front"],
-        ["controller-manager", "scheduler"],
+        ["operator", "front-control", "front"],
+        ["scheduler"],
         ["agent"],
         ["apiserver"],
         ["etcd"],
