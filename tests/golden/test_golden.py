@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
 from puna.api.preset import Preset
 from puna.core.plan import Manifest, ObjectKey, Plan, key_of
+from puna.endpoint.effective import resolve
 from puna.endpoint.observed import ObservedEndpoint, RouterObservation
 from puna.endpoint.plan import plan as plan_endpoint
+from puna.endpoint.revision import new_revision
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
 from puna.namespace.plan import plan as plan_namespace
 from puna_fetch.config import Progress
@@ -34,9 +36,8 @@ NAMESPACES = sorted(path.parent for path in HERE.glob("namespace/*/input.yaml"))
 @pytest.mark.parametrize("case", ENDPOINTS, ids=lambda case: case.name)
 def test_an_endpoint_is_planned_as_before(case: Path) -> None:
     endpoint, *presets = documents(case)
-    made = plan_endpoint(
-        LLMEndpoint.model_validate(endpoint), observed_endpoint(case, presets), settings(), NOW
-    )
+    wanted = LLMEndpoint.model_validate(endpoint)
+    made = plan_endpoint(wanted, observed_endpoint(case, wanted, presets), settings(), NOW)
     compare(case / "plan.yaml", plan_document(made))
     compare(case / "status.yaml", made.status.to_dict())
 
@@ -63,12 +64,20 @@ def documents(case: Path) -> list[Manifest]:
     return list(yaml.safe_load_all((case / "input.yaml").read_text()))
 
 
-def observed_endpoint(case: Path, presets: list[Manifest]) -> ObservedEndpoint:
+def observed_endpoint(
+    case: Path, endpoint: LLMEndpoint, documents: list[Manifest]
+) -> ObservedEndpoint:
     seen: dict[str, Any] = yaml.safe_load((case / "observed.yaml").read_text())
+    presets = {item["metadata"]["name"]: Preset.model_validate(item) for item in documents}
     return ObservedEndpoint(
-        children=tuple(seen.get("children", ())),
+        children=tuple(
+            child | {"data": wanted_data(endpoint, presets)}
+            if child["kind"] == "ControllerRevision" and "data" not in child
+            else child
+            for child in seen.get("children", ())
+        ),
         pods=tuple(seen.get("pods", ())),
-        presets={item["metadata"]["name"]: Preset.model_validate(item) for item in presets},
+        presets=presets,
         missing_secrets=frozenset(seen.get("missingSecrets", ())),
         claims=seen.get("claims", {}),
         foreign=frozenset(
@@ -83,6 +92,17 @@ def observed_endpoint(case: Path, presets: list[Manifest]) -> ObservedEndpoint:
         backend_key=seen.get("backendKey"),
         rejected=seen.get("rejected"),
     )
+
+
+def wanted_data(endpoint: LLMEndpoint, presets: dict[str, Preset]) -> Manifest:
+    """The data of the wanted revision: of one that never served, only today's is left alone."""
+    revision = new_revision(
+        resolve(endpoint.metadata.name, endpoint.spec, presets),
+        namespace=endpoint.metadata.namespace,
+        settings=settings(),
+        role=RevisionRole.CANDIDATE,
+    )
+    return revision.data.to_dict()
 
 
 def router(item: Manifest) -> RouterObservation:

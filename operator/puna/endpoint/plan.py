@@ -128,6 +128,10 @@ def _rollout(situation: Situation) -> Rollout:
             settings=situation.settings,
             role=RevisionRole.CANDIDATE,
         )
+        for item in stored:
+            if item.process == fresh.process and (item.proven or item.process in census.serving):
+                fresh = fresh.sharing(item)
+                break
         wanted = wanted.renewed(fresh) if wanted else fresh
         stored = tuple(wanted if item.name == wanted.name else item for item in stored)
     value = RolloutInput(

@@ -82,6 +82,11 @@ class StoredRevision:
         """Process hash of the revision."""
         return self.data.process
 
+    def sharing(self, running: StoredRevision) -> StoredRevision:
+        """Return the revision with the Pods of another one of its process, which go on running."""
+        frozen = {"template": running.data.template, "accelerators": running.data.accelerators}
+        return replace(self, data=self.data.model_copy(update=frozen))
+
     def renewed(self, fresh: StoredRevision) -> StoredRevision:
         """Return a revision that never served as this operator renders it.
 

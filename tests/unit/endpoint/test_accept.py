@@ -85,8 +85,8 @@ def test_an_accelerators_own_resource_is_counted_by_its_field_alone() -> None:
     assert refusal({"pools": [pool]}) == (
         Reason.INVALID_SPEC,
         (
-            "spec.pools[gpu].resources: nvidia.com/gpu is what spec.pools[gpu].acceleratorCount sets; "
-            "remove it here"
+            "spec.pools[gpu].resources: nvidia.com/gpu is what "
+            "spec.pools[gpu].acceleratorCount sets; remove it here"
         ),
     )
 
@@ -142,8 +142,8 @@ def test_a_listed_preset_that_needs_another_server_is_refused(
     assert found == (
         Reason.PRESET_NEEDS_OWN_SERVER,
         (
-            f"spec.presets: Preset listed sets spec.{field} to other values than this endpoint runs "
-            f"with; remove spec.{field} from it, or serve it by an LLMEndpoint of its own"
+            f"spec.presets: Preset listed sets spec.{field} to other values than this endpoint "
+            f"runs with; remove spec.{field} from it, or serve it by an LLMEndpoint of its own"
         ),
     )
 
@@ -168,8 +168,8 @@ def test_a_missing_secret_is_named_with_its_field(field: str) -> None:
     assert refusal(spec, missing_secrets=frozenset({"absent"})) == (
         Reason.SECRET_NOT_FOUND,
         (
-            f"spec.model.{field}.name: there is no Secret absent in namespace team; create it or name "
-            "another"
+            f"spec.model.{field}.name: there is no Secret absent in namespace team; create it or "
+            "name another"
         ),
     )
 
@@ -188,8 +188,8 @@ def test_a_missing_claim_is_named_with_its_field(model: dict[str, Any], field: s
     assert refusal({"model": model}) == (
         Reason.VOLUME_CLAIM_NOT_FOUND,
         (
-            f"spec.model.{field}: there is no PersistentVolumeClaim models in namespace team; create "
-            "it or name another"
+            f"spec.model.{field}: there is no PersistentVolumeClaim models in namespace team; "
+            "create it or name another"
         ),
     )
     assert refusal({"model": model}, claims={"models": {}}) is None

@@ -98,7 +98,7 @@ def test_only_the_fetcher_sees_credentials_and_authority() -> None:
     [
         HTTPS_MODEL,
         HTTPS_MODEL | {"credentialsSecretRef": {"name": "t"}, "caSecretRef": {"name": "c"}},
-        {"uri": "pvc://models/a b.gguf", "sha256": SHA},
+        {"uri": "pvc://models/a%20b.gguf", "sha256": SHA},
         FILE_MODEL,
     ],
 )

@@ -187,6 +187,7 @@ def test_another_operator_restarts_no_server(happenings: list[Happening]) -> Non
     for happening in happenings:
         carry_out(cluster, happening)
     cluster.unreachable.clear()
+    cluster.edit(replicas=2)
     cluster.settle()
     before = {item["metadata"]["name"]: item["spec"] for item in cluster.of_kind("Deployment")}
     cluster.settings = replace(
@@ -201,6 +202,12 @@ def test_another_operator_restarts_no_server(happenings: list[Happening]) -> Non
         model_cache_host_path="/var/cache/models",
     )
     cluster.settle()
+    assert before == {
+        item["metadata"]["name"]: item["spec"] for item in cluster.of_kind("Deployment")
+    }
+    cluster.presets = presets(preset(sampling={"temperature": 5}))
+    cluster.settle()
+    assert_settled(cluster)
     assert before == {
         item["metadata"]["name"]: item["spec"] for item in cluster.of_kind("Deployment")
     }
