@@ -1,0 +1,137 @@
+"""Every field of a spec changes what is made, or is refused: nothing is accepted and ignored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from puna.api.preset import Preset
+from puna.core.plan import Manifest
+from puna.endpoint.plan import plan
+from tests.factories import HTTPS_MODEL, NOW, endpoint, observed, preset, presets, settings
+from tests.unit.api.field_paths import FIELD_PATHS
+
+Change = tuple[dict[str, Any], dict[str, Any]]
+POOL: dict[str, Any] = {"name": "a", "accelerator": "cuda", "replicas": 2}
+CACHE = {"persistentVolumeClaim": {"claimName": "models"}}
+
+
+def model(**members: Any) -> dict[str, Any]:
+    return {"model": HTTPS_MODEL | members}
+
+
+def pool(**members: Any) -> dict[str, Any]:
+    return {"accelerator": None, "pools": [POOL | members]}
+
+
+ENDPOINT: dict[str, Change] = {
+    "spec.model.uri": ({}, model(uri="https://models.example/other.gguf")),
+    "spec.model.sha256": ({}, model(sha256="6" * 64)),
+    "spec.model.credentialsSecretRef.name": (
+        model(credentialsSecretRef={"name": "a"}),
+        model(credentialsSecretRef={"name": "b"}),
+    ),
+    "spec.model.caSecretRef.name": (
+        model(caSecretRef={"name": "a"}),
+        model(caSecretRef={"name": "b"}),
+    ),
+    "spec.model.cache.persistentVolumeClaim.claimName": ({}, model(cache=CACHE)),
+    "spec.presetRef.name": ({}, {"presetRef": {"name": "balanced"}}),
+    "spec.presets": ({}, {"presets": ["balanced"]}),
+    "spec.accelerator": ({}, {"accelerator": "metal"}),
+    "spec.replicas": ({}, {"replicas": 2}),
+    "spec.acceleratorCount": (
+        {"accelerator": "cuda"},
+        {"accelerator": "cuda", "acceleratorCount": 2},
+    ),
+    "spec.resources.requests": ({}, {"resources": {"requests": {"cpu": "1"}}}),
+    "spec.resources.limits": ({}, {"resources": {"limits": {"cpu": "1"}}}),
+    "spec.nodeSelector": ({}, {"nodeSelector": {"zone": "a"}}),
+    "spec.pools[].name": (pool(), pool(name="b")),
+    "spec.pools[].accelerator": (pool(), pool(accelerator="metal")),
+    "spec.pools[].replicas": (pool(), pool(replicas=3)),
+    "spec.pools[].acceleratorCount": (pool(), pool(acceleratorCount=2)),
+    "spec.pools[].resources.requests": (pool(), pool(resources={"requests": {"cpu": "1"}})),
+    "spec.pools[].resources.limits": (pool(), pool(resources={"limits": {"cpu": "1"}})),
+    "spec.pools[].nodeSelector": (pool(), pool(nodeSelector={"zone": "a"})),
+    "spec.rollout.strategy": ({}, {"rollout": {"strategy": "Replace"}}),
+}
+PRESET: dict[str, Change] = {
+    "spec.sampling.temperature": ({}, {"sampling": {"temperature": 0}}),
+    "spec.sampling.topK": ({}, {"sampling": {"topK": 0}}),
+    "spec.sampling.topP": ({}, {"sampling": {"topP": 1}}),
+    "spec.sampling.minP": ({}, {"sampling": {"minP": 0}}),
+    "spec.sampling.repeatPenalty": ({}, {"sampling": {"repeatPenalty": 1}}),
+    "spec.sampling.maxTokens": ({}, {"sampling": {"maxTokens": 1}}),
+    "spec.sampling.stop": ({}, {"sampling": {"stop": ["END"]}}),
+    "spec.sampling.seed": ({}, {"sampling": {"seed": 0}}),
+    "spec.precedence": (
+        {"sampling": {"seed": 0}},
+        {"sampling": {"seed": 0}, "precedence": "Forced"},
+    ),
+    "spec.server.threads": ({}, {"server": {"threads": 2}}),
+    "spec.server.contextLength": ({}, {"server": {"contextLength": 64}}),
+    "spec.server.slots": ({}, {"server": {"slots": 2}}),
+    "spec.server.batchSize": ({}, {"server": {"batchSize": 64}}),
+    "spec.server.cacheTypeK": ({}, {"server": {"cacheTypeK": "q8_0"}}),
+    "spec.server.cacheTypeV": ({}, {"server": {"cacheTypeV": "q8_0"}}),
+    "spec.server.flashAttention": ({}, {"server": {"flashAttention": "off"}}),
+    "spec.server.cacheReuse": ({}, {"server": {"cacheReuse": 64}}),
+    "spec.server.promptCacheMemory": ({}, {"server": {"promptCacheMemory": "64Mi"}}),
+    "spec.server.ropeScaling.type": (
+        {"server": {"ropeScaling": {"type": "yarn", "factor": 2}}},
+        {"server": {"ropeScaling": {"type": "linear", "factor": 2}}},
+    ),
+    "spec.server.ropeScaling.factor": (
+        {"server": {"ropeScaling": {"type": "yarn", "factor": 2}}},
+        {"server": {"ropeScaling": {"type": "yarn", "factor": 3}}},
+    ),
+    "spec.prompt.system": ({}, {"prompt": {"system": "Be brief."}}),
+    "spec.prompt.chatTemplate": ({}, {"prompt": {"chatTemplate": "x"}}),
+}
+
+
+def leaves(kind: str) -> set[str]:
+    paths = {path for path in FIELD_PATHS[kind] if path.startswith("spec.")}
+    return {path for path in paths if not any(other.startswith(f"{path}.") for other in paths)} - {
+        "spec.pools"
+    }
+
+
+@pytest.mark.parametrize(("kind", "changes"), [("LLMEndpoint", ENDPOINT), ("Preset", PRESET)])
+def test_every_field_is_tried(kind: str, changes: dict[str, Change]) -> None:
+    assert set(changes) == leaves(kind)
+
+
+@pytest.mark.parametrize(("before", "after"), ENDPOINT.values(), ids=ENDPOINT)
+def test_a_field_of_an_endpoint_changes_a_child(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert made_of(before) != made_of(after)
+
+
+@pytest.mark.parametrize(("before", "after"), PRESET.values(), ids=PRESET)
+def test_a_field_of_a_preset_changes_more_than_the_stored_revision(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    spec = {"presetRef": {"name": "balanced"}}
+    one, other = (made_of(spec, preset(**members)) for members in (before, after))
+    assert [effects(child) for child in one] != [effects(child) for child in other]
+
+
+def made_of(spec: dict[str, Any], own: Preset | None = None) -> tuple[Manifest, ...]:
+    resource = endpoint(**({"model": HTTPS_MODEL} | spec))
+    seen = observed(presets=presets(own or preset()), claims={"models": {}})
+    made = plan(resource, seen, settings(), NOW)
+    assert made.children is not None, made.status.conditions
+    return made.children
+
+
+def effects(child: Manifest) -> Manifest:
+    """What a child does, without the names that follow from hashes."""
+    document = str(child.get("data", "")) if child["kind"] == "ConfigMap" else ""
+    spec = child.get("spec", {}).get("template", {}).get("spec", {})
+    containers = spec.get("containers", [])
+    presets_of_document = document.partition('"preset":')[2]
+    return {"preset": presets_of_document, "args": [item["args"] for item in containers]}
