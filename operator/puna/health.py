@@ -23,8 +23,6 @@ class Vitals:
     """What it watches."""
     unreachable_seconds: float = 0.0
     """How long the API server has answered nothing at all."""
-    stopped: str = ""
-    """A part of the operator that ended although it must not, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,6 @@ class Limits:
 def verdict(vitals: Vitals, limits: Limits, now: float) -> str | None:
     """Return what is wrong, or None."""
     stalled = now - vitals.at
-    if vitals.stopped:
-        return f"stopped: {vitals.stopped}"
     if stalled > limits.loop:
         return f"the event loop has stalled for {stalled:.0f} s"
     if vitals.running_seconds > limits.running:

@@ -110,7 +110,7 @@ def test_a_leaf_that_somebody_else_took_over_differs(
 ) -> None:
     path = data.draw(st.sampled_from(leaves(content)))
     left = without(content, path)
-    fields = {"f:content": fields_of(left)} if left else {}
+    fields: Manifest = {"f:content": fields_of(left)} if left else {}
     assert differs(manifest(content), applied(manifest(content), fields))
 
 
@@ -170,7 +170,7 @@ def live_deployment(owned_fields: Manifest, **container: Any) -> Manifest:
     ],
 )
 def test_amounts_are_compared_as_numbers(wanted: Any, live: Any) -> None:
-    fields = {"f:resources": {"f:limits": {"f:cpu": {}}}}
+    fields: Manifest = {"f:resources": {"f:limits": {"f:cpu": {}}}}
     desired = deployment(resources={"limits": {"cpu": wanted}})
     assert not differs(desired, live_deployment(fields, resources={"limits": {"cpu": live}}))
 
@@ -189,7 +189,7 @@ def test_items_are_found_by_their_merge_key_whatever_their_place() -> None:
 
 def test_a_merge_key_that_the_server_completed_is_found() -> None:
     key = 'k:{"containerPort":8080,"protocol":"TCP"}'
-    fields = {"f:ports": {key: {".": {}, "f:containerPort": {}}}}
+    fields: Manifest = {"f:ports": {key: {".": {}, "f:containerPort": {}}}}
     live = live_deployment(fields, ports=[{"containerPort": 8080, "protocol": "TCP"}])
     assert not differs(deployment(ports=[{"containerPort": 8080}]), live)
     assert differs(deployment(ports=[{"containerPort": 8081}]), live)
@@ -205,7 +205,7 @@ def test_an_item_that_is_no_longer_wanted_differs() -> None:
 
 
 def test_a_whole_list_keeps_its_order_and_tolerates_what_the_server_adds() -> None:
-    fields = {"f:sources": {}, "f:args": {}}
+    fields: Manifest = {"f:sources": {}, "f:args": {}}
     live = live_deployment(
         fields, args=["a", "b"], sources=[{"token": {"path": "t", "expirationSeconds": 3600}}]
     )
@@ -222,7 +222,9 @@ def test_empty_values_that_the_server_leaves_out_do_not_differ() -> None:
 
 def test_members_of_a_set_are_compared_without_order() -> None:
     live = applied(manifest({"finalizers": ["a", "b"]}))
-    fields = {"f:content": {"f:finalizers": {f"v:{json.dumps(item)}": {} for item in ("b", "a")}}}
+    fields: Manifest = {
+        "f:content": {"f:finalizers": {f"v:{json.dumps(item)}": {} for item in ("b", "a")}}
+    }
     live["metadata"]["managedFields"][0]["fieldsV1"] = fields
     assert not differs(manifest({"finalizers": ["b", "a"]}), live)
     assert differs(manifest({"finalizers": ["b"]}), live)
