@@ -333,6 +333,7 @@ class PodActor:
                 launch=launch,
                 address=self.facts.address,
                 seconds=spec.timeout.total_seconds(),
+                user=self._context.user,
             )
         except ProbeFailure as error:
             failure = str(error)

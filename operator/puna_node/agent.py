@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -39,8 +38,6 @@ LOG: Final = logging.getLogger(__name__)
 RETRY_SECONDS: Final = 0.5
 LONGEST_RETRY_SECONDS: Final = 10.0
 ACTOR_RETRY_SECONDS: Final = 5.0
-STALL_SECONDS: Final = 600.0
-"""Without a word of the API server for so long the endpoint's health turns red."""
 
 
 class Agent:
@@ -50,7 +47,7 @@ class Agent:
         self._config = config
         self._actors: dict[str, tuple[PodActor, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._heard_at = time.monotonic()
+        self._registration: Registration | None = None
         self._context: Context | None = None
 
     # What the endpoint asks
@@ -67,8 +64,8 @@ class Agent:
         return [actor for actor, _ in self._actors.values()]
 
     def is_healthy(self) -> bool:
-        """Whether the agent has heard of the API server lately."""
-        return time.monotonic() - self._heard_at < STALL_SECONDS
+        """Whether the agent keeps its node alive in the cluster."""
+        return self._registration is None or self._registration.is_alive()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; the processes of Pods go on."""
@@ -100,6 +97,7 @@ class Agent:
         context.shims.fill()
         runner, port = await self._serve(context, folders.directory)
         registration = Registration(api, config, host, address=address, port=port)
+        self._registration = registration
         version = await self._until_answered(api.server_version())
         await self._until_registered(registration, kubelet_version(version))
         LOG.info("node %s registered, endpoint on %s:%d", config.node_name, address, port)
@@ -179,7 +177,6 @@ class Agent:
         while True:
             try:
                 async for event in context.api.watch_pods(self._config.node_name):
-                    self._heard_at = time.monotonic()
                     failures = 0
                     self._take(event, context)
             except (ApiError, ApiUnreachableError) as error:
@@ -254,11 +251,13 @@ class Agent:
 
     def _end_strangers(self, seen: set[str], context: Context) -> None:
         """End the processes of Pods that were deleted while no agent ran."""
+        folders = {actor.folder.path for actor in self.all()}
         for folder in pod_folders(context.root):
             stored = folder.load()
             if stored is None:
-                with suppress(OSError):
-                    folder.path.rmdir()  # made for a Pod that was never seen again
+                if folder.path not in folders:
+                    with suppress(OSError):
+                        folder.path.rmdir()  # made for a Pod that was never seen again
                 continue
             uid = stored.key.uid
             if uid in seen or uid in self._actors:

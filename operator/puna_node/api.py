@@ -20,8 +20,9 @@ from puna_node.manifest import Manifest, PodKey
 
 REQUEST_SECONDS: Final = 15.0
 WATCH_SECONDS: Final = 240
-"""The server ends a watch after this long; a stalled one is noticed a little later."""
-STALL_SECONDS: Final = 30.0
+"""The server ends a watch after this long."""
+STALL_SECONDS: Final = 90.0
+"""Longest silence of a watch: a bookmark comes about every minute."""
 GRAPH_SECONDS: Final = 2.0
 """Longest time in which the server's authorizer learns what a Pod just bound to a node names."""
 GRAPH_PAUSE: Final = 0.02
@@ -251,8 +252,7 @@ class Api:
         return _document(response.status, text)
 
     async def _watch(self, path: str, params: dict[str, str]) -> AsyncIterator[dict[str, Any]]:
-        # Silence beyond the time that the server gave the watch means a dead connection.
-        timeout = aiohttp.ClientTimeout(total=None, sock_read=WATCH_SECONDS + STALL_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=None, sock_read=STALL_SECONDS)
         try:
             async with self._session.get(
                 self._access.server + path, params=params, timeout=timeout

@@ -26,6 +26,7 @@ from puna_node.actions import (
 )
 from puna_node.admission import Policy, find_profile, refusal
 from puna_node.backoff import restart_delay
+from puna_node.config import REASON_NOT_ALLOWED
 from puna_node.facts import ContainerFacts, Deletion, Doom, Exit, PodFacts, Stop, begun
 from puna_node.manifest import (
     Manifest,
@@ -55,12 +56,15 @@ class PodPlan:
 
 def decide(pod: Manifest, facts: PodFacts, policy: Policy, now: datetime) -> PodPlan:
     """Plan for a Pod bound to this node."""
+    before = facts.refused
     facts = replace(
         facts, deletion=deletion_of(pod, facts, now), refused=_refused(pod, facts, policy)
     )
     if facts.outcome is None and facts.doom is None:
         facts = replace(facts, doom=_deadline_exceeded(pod, facts, now))
     facts, notices = _begin_stops(pod, facts, policy, now)
+    if facts.refused is not None and facts.refused != before:
+        notices.append(Notice(True, REASON_NOT_ALLOWED, facts.refused))  # noqa: FBT003
     actions: list[Action] = []
     wakes: list[datetime] = []
 

@@ -27,9 +27,15 @@ class ProbeFailure(Exception):  # noqa: N818 - an outcome, not a fault
 
 
 async def run_probe(
-    probe: Manifest, *, container: Manifest, launch: Launch, address: str, seconds: float
+    probe: Manifest,
+    *,
+    container: Manifest,
+    launch: Launch,
+    address: str,
+    seconds: float,
+    user: int | None,
 ) -> None:
-    """Run a probe once.
+    """Run a probe once; a command as the user of the processes.
 
     Raises:
         ProbeFailure: it failed or took too long.
@@ -41,7 +47,7 @@ async def run_probe(
             elif "tcpSocket" in probe:
                 await _tcp(probe["tcpSocket"], container, address)
             else:
-                await _execute(probe["exec"].get("command") or (), launch)
+                await _execute(probe["exec"].get("command") or (), launch, user)
     except TimeoutError:
         raise ProbeFailure(f"timed out after {seconds:g} s") from None
 
@@ -99,7 +105,7 @@ async def _tcp(action: Manifest, container: Manifest, address: str) -> None:
         await writer.wait_closed()
 
 
-async def _execute(command: Sequence[str], launch: Launch) -> None:
+async def _execute(command: Sequence[str], launch: Launch, user: int | None) -> None:
     arguments = [rewrite(expand(text, launch.environment), launch.mounts) for text in command]
     try:
         process = await asyncio.create_subprocess_exec(
@@ -110,6 +116,9 @@ async def _execute(command: Sequence[str], launch: Launch) -> None:
             env=dict(launch.environment),
             cwd=launch.directory,
             start_new_session=True,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
         )
     except OSError as error:
         raise ProbeFailure(f"{arguments[0]}: {error.strerror}") from error

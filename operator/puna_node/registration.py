@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,12 +13,20 @@ from puna_node.api import NOT_FOUND, Api, ApiError, ApiUnreachableError
 from puna_node.config import AgentConfig
 from puna_node.host import HostFacts, host_pressure
 from puna_node.manifest import Manifest
-from puna_node.node import lease_manifest, node_labels, node_manifest, node_status, with_times
+from puna_node.node import (
+    LEASE_FACTOR,
+    lease_manifest,
+    node_labels,
+    node_manifest,
+    node_status,
+    with_times,
+)
 
 LOG: Final = logging.getLogger(__name__)
 HEARTBEAT_SECONDS: Final = 60.0
 PRESSURE_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 1.0
+STALE_SECONDS: Final = 60.0
 
 
 class Registration:
@@ -32,6 +41,12 @@ class Registration:
         self._version = ""
         self._uid = ""
         self._conditions: list[Manifest] = []
+        self._renewed_at = time.monotonic()
+
+    def is_alive(self) -> bool:
+        """Whether the lease was renewed lately: the node is what the cluster thinks it is."""
+        allowed = max(STALE_SECONDS, self._config.lease_seconds * LEASE_FACTOR)
+        return time.monotonic() - self._renewed_at < allowed
 
     async def register(self, version: str) -> None:
         """Create or update the Node and report its first status."""
@@ -65,6 +80,7 @@ class Registration:
             delay = self._config.lease_seconds
             try:
                 await self._api.put_lease(self._lease())
+                self._renewed_at = time.monotonic()
             except (ApiError, ApiUnreachableError) as error:
                 LOG.warning("lease not renewed: %s", error)
                 delay = min(delay, RETRY_SECONDS)

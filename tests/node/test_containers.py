@@ -85,10 +85,10 @@ def test_a_container_that_ends_again_and_again_backs_off(
 def test_init_containers_run_one_after_the_other_and_share_volumes(
     plane: ControlPlane, shared_agent: AgentProcess, client: Client
 ) -> None:
-    mounts = {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
-    first = shell("sleep 0.2; echo one >> /work/order", **mounts) | {"name": "first"}
-    second = shell("echo two >> /work/order", **mounts) | {"name": "second"}
-    main = shell("echo three >> /work/order; cat /work/order; sleep 600", **mounts)
+    mounts = {"volumeMounts": [{"name": "work", "mountPath": "/share"}]}
+    first = shell("sleep 0.2; echo one >> /share/order", **mounts) | {"name": "first"}
+    second = shell("echo two >> /share/order", **mounts) | {"name": "second"}
+    main = shell("echo three >> /share/order; cat /share/order; sleep 600", **mounts)
     spec = pod_spec(
         shared_agent.node,
         main,
@@ -149,12 +149,12 @@ def test_containers_of_a_pod_share_an_empty_folder_and_an_address(
 def test_a_startup_probe_costs_no_period(
     plane: ControlPlane, shared_agent: AgentProcess, client: Client
 ) -> None:
-    probe = {"exec": {"command": ["test", "-e", "/work/up"]}, "periodSeconds": 10}
+    probe = {"exec": {"command": ["test", "-e", "/share/up"]}, "periodSeconds": 10}
     container = shell(
-        "sleep 0.3; touch /work/up; sleep 600",
+        "sleep 0.3; touch /share/up; sleep 600",
         startupProbe=probe,
         readinessProbe=probe,
-        volumeMounts=[{"name": "work", "mountPath": "/work"}],
+        volumeMounts=[{"name": "work", "mountPath": "/share"}],
     )
     volumes = [{"name": "work", "emptyDir": {}}]
     began = time.monotonic()

@@ -147,10 +147,12 @@ def test_stop_pods_ends_everything_without_an_api_server(
     client.wait(is_ready)
     client.wait(is_ready, "other")
     assert len(agent.processes()) >= 2
+    assert agent.process is not None
+    everything = psutil.Process(agent.process.pid).children(recursive=True)
     agent.stop_pods()
     assert agent.processes() == []
-    assert agent.process is not None
     assert agent.process.wait(timeout=5) == 0
+    eventually(lambda: not any(p.is_running() for p in everything), what=str(everything))
     # The next agent starts them again, as after a reboot of a node.
     agent.start()
     client.wait(lambda p: restarts(p) == 1 and is_ready(p))

@@ -92,7 +92,7 @@ def test_a_llama_server_may_not_run_tools_or_leave_its_folders(
     plane.apply(backend_key(client.namespace))
     cases = {
         "tools": ["--tools", "all"],
-        "log": ["--log-file", "/tmp/elsewhere"],
+        "log": ["--log-file", "/var/elsewhere"],
         "path": ["--model", "/models/../../etc/passwd"],
     }
     for name, extra in cases.items():

@@ -31,7 +31,7 @@ def test_files_of_the_pod_are_allowed(arguments: list[str]) -> None:
         ["--model", "/etc/passwd"],
         ["--model", "/srv/models/../../etc/passwd"],
         ["--model", "relative.gguf"],
-        ["--log-file", "/tmp/x"],
+        ["--log-file", "/var/x"],
         ["--slot-save-path", "/"],
         ["--lora", "/pod/a,/etc/b"],
         ["--model"],
