@@ -38,16 +38,11 @@ def endpoint(name: str = "chat", *, ready: bool | None = None, **members: Any) -
     conditions = (
         [] if ready is None else [{"type": "Ready", "status": "True" if ready else "False"}]
     )
-    return live(
-        "LLMEndpoint",
-        name,
-        api_version="puna.dev/v1alpha1",
-        **{
-            "spec": {"accelerator": "cpu", "model": {"uri": "file:///m.gguf"}},
-            "status": {"conditions": conditions},
-        }
-        | members,
-    )
+    content: dict[str, Any] = {
+        "spec": {"accelerator": "cpu", "model": {"uri": "file:///m.gguf"}},
+        "status": {"conditions": conditions},
+    }
+    return live("LLMEndpoint", name, api_version="puna.dev/v1alpha1", **(content | members))
 
 
 def child(kind: str = "Deployment", name: str = "chat-x", **members: Any) -> Manifest:

@@ -46,17 +46,21 @@ def test_each_stall_is_named(vitals: Vitals, words: str) -> None:
 
 async def test_health_is_answered_while_the_event_loop_hangs() -> None:
     vitals = Vitals(at=time.monotonic())
-    limits = Limits(loop=0.3)
     answers: list[tuple[int, str]] = []
-    with listen("127.0.0.1:0", CollectorRegistry(), lambda: vitals, limits) as port:
+
+    def ask_later(port: int) -> None:
+        time.sleep(0.6)
+        answers.append(get(port, "/healthz"))
+
+    registry = CollectorRegistry()
+    with listen("127.0.0.1:0", registry, lambda: vitals, Limits(loop=0.3)) as port:
         assert get(port, "/healthz") == (200, "ok\n")
-        asked = asyncio.to_thread(lambda: (time.sleep(0.6), answers.append(get(port, "/healthz"))))
-        task = asyncio.create_task(asked)
+        task = asyncio.create_task(asyncio.to_thread(ask_later, port))
         await asyncio.sleep(0)
-        time.sleep(1.0)  # noqa: ASYNC251 - the stall
+        time.sleep(1.2)  # noqa: ASYNC251 - the stall
+        await task
         assert answers[0][0] == 503
         assert "event loop has stalled" in answers[0][1]
-        await task
         vitals = Vitals(at=time.monotonic())
         assert get(port, "/healthz")[0] == 200
 
@@ -79,9 +83,10 @@ def test_an_address_that_cannot_be_used_is_named(address: str) -> None:
 
 
 def test_a_taken_port_is_named() -> None:
-    with listen("127.0.0.1:0", CollectorRegistry(), lambda: WELL, Limits()) as port:
-        with (
-            pytest.raises(ListenError, match=str(port)),
-            listen(f"127.0.0.1:{port}", CollectorRegistry(), lambda: WELL, Limits()),
-        ):
-            pass
+    registry = CollectorRegistry()
+    with (
+        listen("127.0.0.1:0", registry, lambda: WELL, Limits()) as port,
+        pytest.raises(ListenError, match=str(port)),
+        listen(f"127.0.0.1:{port}", registry, lambda: WELL, Limits()),
+    ):
+        pass

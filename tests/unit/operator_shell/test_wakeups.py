@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
 
 from puna.core.keyed_queue import Key
 from puna.core.plan import Ref
 from puna.wakeups import Done, Failed, Wakeups
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from tests.unit.operator_shell.waiting import until
 
 A, B, C = (Key("LLMEndpoint", Ref("team", name)) for name in "abc")
 
@@ -29,12 +26,6 @@ async def working(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def until(fact: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not fact():
-            await asyncio.sleep(0.005)
 
 
 async def test_all_that_is_woken_is_worked_on_by_several_at_once() -> None:

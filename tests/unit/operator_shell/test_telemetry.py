@@ -1,0 +1,214 @@
+"""Reads of routers, logs and references: bounded, shared, and nobody waits for one that hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from puna.api.reasons import EventReason
+from puna.cluster.client import Client
+from puna.cluster.events import EventSender, event_object
+from puna.cluster.pod_logs import FetchLogs, is_running
+from puna.cluster.references import References
+from puna.cluster.telemetry import Telemetry
+from puna.cluster.unlabelled import Unlabelled
+from puna.core.plan import Event, Ref
+from puna_router.config import RouterState
+from tests.unit.operator_shell.api_server import Answer, Server, document, failure, serving
+from tests.unit.operator_shell.objects import endpoint, pod
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+STATE = {"endpoints": {"chat": {"phase": "Applied", "digest": "d", "backends": []}}}
+
+
+@asynccontextmanager
+async def router() -> AsyncIterator[tuple[Server, Telemetry]]:
+    async with serving() as (server, connection), aiohttp.ClientSession() as session:
+        telemetry = Telemetry(session, port=int(connection.host.rsplit(":", 1)[1]))
+        yield server, telemetry
+        await telemetry.close()
+
+
+def client(connection: object) -> Client:
+    return Client(connection, lambda *_: None)  # type: ignore[arg-type]
+
+
+async def hang(_: web.Request) -> web.StreamResponse:
+    await asyncio.sleep(5)
+    return web.Response()
+
+
+def nobody() -> None:
+    """Somebody who is not to be woken."""
+    raise AssertionError
+
+
+async def test_one_answer_is_shared_by_those_who_ask_together() -> None:
+    async with router() as (server, telemetry):
+        server.answers = [document(STATE)]
+        states = await asyncio.gather(*(telemetry.state("127.0.0.1", nobody) for _ in range(9)))
+        assert {state.endpoints["chat"].digest for state in states if state} == {"d"}
+        assert len(server.requests) == 1
+        await asyncio.sleep(0.15)
+        await telemetry.state("127.0.0.1", nobody)
+        assert len(server.requests) == 2
+
+
+async def test_a_router_that_hangs_is_given_up_and_told_of_later() -> None:
+    async with router() as (server, telemetry):
+        server.answers = [hang]
+        late: list[float] = []
+        began = time.monotonic()
+        assert await telemetry.state("127.0.0.1", lambda: late.append(time.monotonic())) is None
+        assert time.monotonic() - began < 0.5
+        for _ in range(20):
+            assert await telemetry.state("127.0.0.1", lambda: None) is None
+        assert time.monotonic() - began < 0.6
+        await asyncio.sleep(1.2)
+        assert len(late) == 1
+        assert len(server.requests) == 1
+
+
+async def test_a_late_answer_wakes_who_asked_and_is_there_then() -> None:
+    async with router() as (server, telemetry):
+
+        async def slow(request: web.Request) -> web.StreamResponse:
+            await asyncio.sleep(0.25)
+            return await document(STATE)(request)
+
+        server.answers = [slow]
+        woken = asyncio.Event()
+        assert await telemetry.state("127.0.0.1", woken.set) is None
+        await asyncio.wait_for(woken.wait(), 2)
+        assert isinstance(await telemetry.state("127.0.0.1", nobody), RouterState)
+
+
+@pytest.mark.parametrize(
+    "answer", [document([1]), failure(500), document({"endpoints": {"a": {}}})]
+)
+async def test_nonsense_is_no_answer(answer: Answer) -> None:
+    async with router() as (server, telemetry):
+        server.answers = [answer]
+        assert await telemetry.state("127.0.0.1", nobody) is None
+
+
+async def test_progress_is_followed_while_a_pod_fetches() -> None:
+    async with serving() as (server, connection):
+        line = {"stage": "Downloading", "completedBytes": 5, "totalBytes": 9}
+        server.answers = [document(line)]
+        fetching = True
+        logs = FetchLogs(client(connection), "fetch", lambda _: fetching)
+        woken = asyncio.Event()
+        ref = Ref("team", "chat-x")
+        assert logs.progress(ref, woken.set) is None
+        await asyncio.wait_for(woken.wait(), 2)
+        progress = logs.progress(ref, woken.set)
+        assert progress is not None
+        assert progress.completed_bytes == 5
+        query = server.queries()[0]
+        assert (query["container"], query["tailLines"]) == ("fetch", "1")
+        fetching = False
+        await asyncio.sleep(2.2)
+        assert len(server.requests) == 1
+        await logs.close()
+
+
+async def test_logs_that_hang_hold_nobody_up() -> None:
+    async with serving() as (server, connection):
+        server.answers = [hang]
+        logs = FetchLogs(client(connection), "fetch", lambda _: True)
+        began = time.monotonic()
+        for number in range(20):
+            assert logs.progress(Ref("team", f"chat-{number}"), nobody) is None
+        assert time.monotonic() - began < 0.2
+        await asyncio.sleep(0.3)
+        assert len(server.requests) == 4
+        await logs.close()
+
+
+def test_a_fetch_runs_while_its_container_does() -> None:
+    running = pod("p", ready=False)
+    running["status"]["initContainerStatuses"] = [{"name": "fetch", "state": {"running": {}}}]
+    assert is_running(running, "fetch")
+    assert not is_running(running, "other")
+    assert not is_running(pod("p", ready=True), "fetch")
+    assert not is_running(None, "fetch")
+
+
+async def test_events_are_sent_in_the_background_and_survive_a_busy_server() -> None:
+    async with serving() as (server, connection):
+        server.answers = [failure(503), document({}, code=201)]
+        dropped: list[None] = []
+        sender = EventSender(client(connection), lambda: dropped.append(None))
+        task = asyncio.create_task(sender.run())
+        event = Event("Normal", EventReason.PROMOTED, "revision 1 serves")
+        sender.emit(endpoint(), event, NOW)
+        await sender.flush(3)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert len(server.requests) == 2
+        assert server.requests[0].path == "/api/v1/namespaces/team/events"
+        assert dropped == []
+
+
+async def test_events_that_are_refused_are_counted() -> None:
+    async with serving() as (server, connection):
+        server.answers = [failure(403)]
+        dropped: list[None] = []
+        sender = EventSender(client(connection), lambda: dropped.append(None))
+        task = asyncio.create_task(sender.run())
+        sender.emit(endpoint(), Event("Normal", EventReason.PROMOTED, "x"), NOW)
+        await sender.flush(3)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert len(dropped) == 1
+
+
+def test_an_event_names_its_resource_and_is_cut_to_what_the_server_takes() -> None:
+    event = Event("Warning", EventReason.STALLED, "x" * 5000)
+    manifest = event_object(endpoint(), event, NOW)
+    assert manifest["involvedObject"]["uid"] == "uid-of-LLMEndpoint-chat"
+    assert len(manifest["message"]) == 1024
+    assert manifest["firstTimestamp"] == "2026-03-01T00:00:00Z"
+    assert manifest["metadata"]["name"].startswith("chat.")
+
+
+async def test_a_missing_secret_is_looked_for_again_and_a_found_one_is_not() -> None:
+    async with serving() as (server, connection):
+        server.answers = [failure(404), document({"metadata": {"name": "s"}})]
+        references = References(client(connection))
+        assert not await references.has_secret(Ref("team", "s"))
+        assert not await references.has_secret(Ref("team", "s"))
+        assert len(server.requests) == 1
+        assert await references.has_secret(Ref("team", "t"))
+        assert await references.has_secret(Ref("team", "t"))
+        assert len(server.requests) == 2
+        assert "PartialObjectMetadata" in server.requests[0].headers["Accept"]
+
+
+async def test_a_secret_that_may_not_be_read_counts_as_there() -> None:
+    async with serving() as (server, connection):
+        server.answers = [failure(403)]
+        assert await References(client(connection)).has_secret(Ref("team", "s"))
+
+
+async def test_taken_names_are_listed_once_for_all_who_ask() -> None:
+    async with serving() as (server, connection):
+        server.answers = [document({"items": [{"metadata": {"name": "web"}}]})]
+        unlabelled = Unlabelled(client(connection))
+        names = await asyncio.gather(*(unlabelled.by_name("Service", "team") for _ in range(5)))
+        assert all(set(found) == {"web"} for found in names)
+        assert len(server.requests) == 1
+        unlabelled.expire("Service", "team")
+        await unlabelled.by_name("Service", "team")
+        assert len(server.requests) == 2
+        assert server.queries()[0]["labelSelector"] == "app.kubernetes.io/managed-by!=puna"
