@@ -7,7 +7,8 @@ happens by itself: a test moves controllers, Pods, routers and the clock.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,7 +66,7 @@ class FakeCluster:
         return plan(self.endpoint, self.observe(asked=asked), self.settings, self.now)
 
     def reconcile(
-        self, *, asked: bool = True, only: Collection[int] | None = None
+        self, *, asked: bool = True, only: AbstractSet[int] | None = None
     ) -> Plan[LLMEndpointStatus]:
         """Carry out one plan, or, as a crash would leave it, only some of its children.
 
@@ -77,7 +78,11 @@ class FakeCluster:
         for index, manifest in enumerate(children):
             if only is None or index in only:
                 self.apply(manifest)
-            if only is not None and index + 1 == len(revisions) and not only >= {*range(index + 1)}:
+            if (
+                only is not None
+                and index + 1 == len(revisions)
+                and not set(range(index + 1)) <= only
+            ):
                 break
         if only is not None:
             return made

@@ -133,7 +133,7 @@ PRECEDENCES = st.sampled_from(["Default", "Forced"])
 
 @st.composite
 def own_presets(draw: st.DrawFn, name: str = "balanced") -> Preset:
-    spec = {
+    spec: dict[str, Any] = {
         "sampling": draw(SAMPLINGS),
         "precedence": draw(PRECEDENCES),
         "prompt": draw(PROMPTS),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from puna.api.llmendpoint import Accelerator
+from puna.api.resource import Model
 from puna_node.config import (
     LABEL_ACCELERATOR,
     PROVIDER,
@@ -21,8 +25,8 @@ IMAGE_PUNA: Final = "ghcr.io/puna-dev/puna"
 IMAGE_ROUTER: Final = "ghcr.io/puna-dev/router"
 IMAGE_LLAMA_SERVER: Final = "ghcr.io/puna-dev/llama-server"
 ServiceType: TypeAlias = Literal["ClusterIP", "NodePort", "LoadBalancer"]
+LARGEST_PORT: Final = 65535
 SERVICE_TYPES: Final[tuple[ServiceType, ...]] = ("ClusterIP", "NodePort", "LoadBalancer")
-IMAGE_ENVOY: Final = "docker.io/envoyproxy/envoy"
 
 
 class SettingsError(ValueError):
@@ -153,10 +157,10 @@ class Settings:
                 service_type=read.service_type(router.service_type),
                 drain_seconds=read.number("ROUTER_DRAIN_SECONDS", router.drain_seconds),
             ),
-            public_url=read.text("PUBLIC_URL", default.public_url),
+            public_url=read.url("PUBLIC_URL", default.public_url),
             model_folders=read.paths("MODEL_FOLDERS"),
-            model_cache_host_path=read.text("MODEL_CACHE_HOST_PATH", "") or None,
-            allowed_networks=read.items("ALLOWED_NETWORKS", ","),
+            model_cache_host_path=read.path("MODEL_CACHE_HOST_PATH"),
+            allowed_networks=read.networks("ALLOWED_NETWORKS"),
             progress_deadline_seconds=read.number(
                 "PROGRESS_DEADLINE_SECONDS", default.progress_deadline_seconds, at_least=1
             ),
@@ -164,7 +168,7 @@ class Settings:
                 "TERMINATION_GRACE_SECONDS", default.termination_grace_seconds
             ),
             workers=read.number("WORKERS", default.workers, at_least=1),
-            listen=read.text("LISTEN", default.listen),
+            listen=read.address("LISTEN", default.listen),
         )
 
 
@@ -175,7 +179,7 @@ class _Reader:
     environ: Mapping[str, str]
 
     def text(self, name: str, default: str) -> str:
-        return self.environ.get(PREFIX + name, default)
+        return self.environ.get(PREFIX + name) or default
 
     def number(self, name: str, default: int, *, at_least: int = 0) -> int:
         text = self.text(name, str(default))
@@ -188,14 +192,43 @@ class _Reader:
         return value
 
     def items(self, name: str, separator: str) -> tuple[str, ...]:
-        return tuple(item for item in self.text(name, "").split(separator) if item)
+        items = (item.strip() for item in self.text(name, "").split(separator))
+        return tuple(item for item in items if item)
 
     def paths(self, name: str) -> tuple[str, ...]:
-        folders = self.items(name, ":")
-        for folder in folders:
-            if not folder.startswith("/"):
-                raise SettingsError(f"{PREFIX}{name}: {folder!r} is not an absolute path")
-        return tuple(folder.rstrip("/") or "/" for folder in folders)
+        return tuple(_absolute(name, folder) for folder in self.items(name, ":"))
+
+    def path(self, name: str) -> str | None:
+        folder = self.text(name, "")
+        return _absolute(name, folder) if folder else None
+
+    def networks(self, name: str) -> tuple[str, ...]:
+        networks = self.items(name, ",")
+        for network in networks:
+            try:
+                ip_network(network)
+            except ValueError:
+                raise SettingsError(
+                    f"{PREFIX}{name}: {network!r} is not a network such as 10.0.0.0/8"
+                ) from None
+        return networks
+
+    def url(self, name: str, default: str) -> str:
+        url = self.text(name, default)
+        try:
+            url.format(endpoint="endpoint", namespace="namespace")
+        except (LookupError, ValueError):
+            raise SettingsError(
+                f"{PREFIX}{name}: {url!r} may hold {{endpoint}} and {{namespace}} alone"
+            ) from None
+        return url
+
+    def address(self, name: str, default: str) -> str:
+        text = self.text(name, default)
+        host, _, port = text.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > LARGEST_PORT:
+            raise SettingsError(f"{PREFIX}{name}: {text!r} is not <address>:<port>")
+        return text
 
     def service_type(self, default: ServiceType) -> ServiceType:
         text = self.text("ROUTER_SERVICE_TYPE", default)
@@ -208,38 +241,40 @@ class _Reader:
 
     def accelerators(self) -> Mapping[Accelerator, AcceleratorProfile]:
         """Read `PUNA_ACCELERATORS`, a JSON object of overrides by accelerator."""
-        name = f"{PREFIX}ACCELERATORS"
         try:
-            overrides: dict[str, dict[str, Any]] = json.loads(self.text("ACCELERATORS", "{}"))
-        except ValueError as error:
-            raise SettingsError(f"{name}: not JSON: {error}") from None
-        profiles = dict(DEFAULT_ACCELERATORS)
-        for key, values in overrides.items():
-            if key not in list(Accelerator):
-                raise SettingsError(f"{name}: {key!r} is none of {', '.join(Accelerator)}")
-            profiles[Accelerator(key)] = _override(
-                f"{name}.{key}", profiles[Accelerator(key)], values
-            )
-        return profiles
+            overrides = _OVERRIDES.validate_json(self.text("ACCELERATORS", "{}"))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join((f"{PREFIX}ACCELERATORS", *map(str, first["loc"])))
+            raise SettingsError(f"{place}: {first['msg']}") from None
+        return dict(DEFAULT_ACCELERATORS) | {
+            accelerator: replace(DEFAULT_ACCELERATORS[accelerator], **override.members())
+            for accelerator, override in overrides.items()
+        }
 
 
-def _override(
-    name: str, profile: AcceleratorProfile, values: Mapping[str, Any]
-) -> AcceleratorProfile:
-    """Return a profile with some members replaced; camelCase as in the chart's values."""
-    known = {
-        "image": "image",
-        "nodeSelector": "node_selector",
-        "tolerations": "tolerations",
-        "resourceName": "resource_name",
-        "runtimeClass": "runtime_class",
-        "gpuLayers": "gpu_layers",
-    }
-    unknown = set(values) - set(known)
-    if unknown:
-        raise SettingsError(f"{name}: unknown member {min(unknown)!r}")
-    merged = {
-        attribute: values.get(key, getattr(profile, attribute)) for key, attribute in known.items()
-    }
-    merged["tolerations"] = tuple(merged["tolerations"])
-    return AcceleratorProfile(**merged)
+class _ProfileOverride(Model):
+    """Members of a profile that are replaced; camelCase as in the chart's values."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image: Annotated[str, Field(min_length=1)] = ""
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[dict[str, str | int], ...] = ()
+    resource_name: str | None = None
+    runtime_class: str | None = None
+    gpu_layers: Annotated[int, Field(ge=0)] = 0
+
+    def members(self) -> dict[str, Any]:
+        """Return those that are set."""
+        return self.model_dump(exclude_unset=True)
+
+
+_OVERRIDES: Final = TypeAdapter(dict[Accelerator, _ProfileOverride])
+
+
+def _absolute(name: str, folder: str) -> str:
+    path = PurePosixPath(folder)
+    if not path.is_absolute() or ".." in path.parts:
+        raise SettingsError(f"{PREFIX}{name}: {folder!r} is not an absolute path")
+    return str(path)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 from puna.api.llmendpoint import Pool, PoolStatus
 from puna.endpoint.census import take
 from tests.factories import NOW, deployment, pod
 
 NEW, OLD = "aaaaaaaa", "bbbbbbbb"
-ENDING = {"deletionTimestamp": NOW.isoformat()}
+ENDING: dict[str, Any] = {"deletionTimestamp": NOW.isoformat()}
 
 
 def pool(name: str = "default", replicas: int = 1) -> Pool:

@@ -9,7 +9,7 @@ from puna.api.preset import Preset
 from puna.endpoint.effective import pools_of, preset_names, resolve
 from tests.factories import HTTPS_MODEL, SHA, effective, endpoint, preset
 
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "sampling": {"temperature": 0.7, "topK": 40, "stop": ["END"], "seed": 7},
     "precedence": "Forced",
     "server": {

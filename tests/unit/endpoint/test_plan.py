@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from tests.fake_cluster import FakeCluster
 BETTER = HTTPS_MODEL | {"uri": "https://models.example/better.gguf"}
 
 
-def settled(**spec: object) -> FakeCluster:
+def settled(**spec: Any) -> FakeCluster:
     cluster = FakeCluster(endpoint(**spec))
     cluster.settle()
     return cluster
@@ -182,7 +183,7 @@ def test_a_fetch_is_looked_at_every_two_seconds() -> None:
 
 def test_a_life_is_told_in_events() -> None:
     cluster = FakeCluster(endpoint())
-    told = []
+    told: list[EventReason] = []
 
     def live() -> None:
         for _ in range(8):

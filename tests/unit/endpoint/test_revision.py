@@ -51,8 +51,10 @@ def test_a_new_revision_takes_the_next_number() -> None:
 
 def test_role_merit_and_promotion_are_outside_the_immutable_data() -> None:
     plain, served = revision(), revision(proven=True, promoted_at=NOW, role=RevisionRole.RETIRED)
-    build = {"namespace": NAMESPACE, "endpoint": NAME, "next_number": 1}
-    one, other = build_revision(plain, **build), build_revision(served, **build)
+    one, other = (
+        build_revision(item, namespace=NAMESPACE, endpoint=NAME, next_number=1)
+        for item in (plain, served)
+    )
     assert one["data"] == other["data"]
     assert other["metadata"]["labels"] | {"puna.dev/role": "stable"} == one["metadata"][
         "labels"
