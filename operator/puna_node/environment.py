@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from puna_node.expand import expand
@@ -15,9 +15,17 @@ _VALID_NAME: Final = re.compile(r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")
 
 
 def resolve_environment(
-    container: Manifest, sources: Sources, downward: Downward, base: Mapping[str, str]
+    container: Manifest,
+    sources: Sources,
+    downward: Downward,
+    *,
+    base: Mapping[str, str],
+    rewrite: Callable[[str], str],
 ) -> dict[str, str]:
     """Variables of a container: `base`, then `envFrom`, then `env` in their order.
+
+    `rewrite` is applied to every text before references in it expand: what they expand to has been
+    rewritten already, or is of this host.
 
     Raises:
         MissingSourceError: a ConfigMap, Secret or key is not there and not optional.
@@ -25,11 +33,13 @@ def resolve_environment(
     """
     variables = dict(base)
     for entry in container.get("envFrom") or ():
-        variables.update(_all_of(entry, sources))
+        variables.update({name: rewrite(value) for name, value in _all_of(entry, sources).items()})
     for entry in container.get("env") or ():
-        value = _value(entry, container["name"], variables, sources, downward)
+        value = _value(entry, container["name"], sources, downward)
         if value is not None:
-            variables[entry["name"]] = value
+            value = rewrite(value)
+            is_literal = not entry.get("valueFrom")
+            variables[entry["name"]] = expand(value, variables) if is_literal else value
     return variables
 
 
@@ -53,13 +63,12 @@ def _all_of(entry: Manifest, sources: Sources) -> dict[str, str]:
 def _value(
     entry: Manifest,
     container_name: str,
-    variables: Mapping[str, str],
     sources: Sources,
     downward: Downward,
 ) -> str | None:
     origin = entry.get("valueFrom")
     if not origin:
-        return expand(entry.get("value") or "", variables)
+        return entry.get("value") or ""
     if "fieldRef" in origin:
         return field_value(origin["fieldRef"]["fieldPath"], downward)
     if "resourceFieldRef" in origin:

@@ -16,6 +16,7 @@ from puna_node.mounts import Mount, normalize, rewrite
 from puna_node.sources import Sources
 
 SYSTEM_PATH: Final = "/opt/homebrew/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+TEMPORARY: Final = "/tmp"  # noqa: S108 - a path in a container
 TERMINATION_LOG: Final = "PUNA_TERMINATION_LOG"
 """Variable with the path of the file whose text becomes the termination message."""
 MOUNT_PREFIX: Final = "PUNA_MOUNT_"
@@ -72,7 +73,7 @@ def translate(
     base = {
         "PATH": f"{posixpath.dirname(profile.run[0])}:{SYSTEM_PATH}".lstrip(":"),
         "HOME": folders.home,
-        "TMPDIR": folders.home,
+        "TMPDIR": next((m.target for m in mounts if m.path == TEMPORARY), folders.home),
         "LANG": "C.UTF-8",
         "HOSTNAME": downward.pod["metadata"]["name"],
         "KUBERNETES_SERVICE_HOST": api.host,
@@ -82,16 +83,14 @@ def translate(
         variable_name(MOUNT_PREFIX, mount["name"]): folders.volumes[mount["name"]]
         for mount in container.get("volumeMounts") or ()
     }
-    raw = resolve_environment(container, sources, downward, base)
-    arguments = [expand(text, raw) for text in container.get("args") or ()]
+    environment = resolve_environment(
+        container, sources, downward, base=base, rewrite=lambda text: rewrite(text, mounts)
+    )
+    arguments = (expand(rewrite(text, mounts), environment) for text in container.get("args") or ())
     working = container.get("workingDir")
     return Launch(
-        argv=(*profile.run, *(rewrite(text, mounts) for text in arguments)),
-        environment={
-            # What the agent says itself are paths of this host already.
-            name: value if base.get(name) == value else rewrite(value, mounts)
-            for name, value in raw.items()
-        },
+        argv=(*profile.run, *arguments),
+        environment=environment,
         directory=rewrite(working, mounts) if working else folders.home,
         mounts=mounts,
         ports=tuple(

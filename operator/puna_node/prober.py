@@ -106,7 +106,7 @@ async def _tcp(action: Manifest, container: Manifest, address: str) -> None:
 
 
 async def _execute(command: Sequence[str], launch: Launch, user: int | None) -> None:
-    arguments = [rewrite(expand(text, launch.environment), launch.mounts) for text in command]
+    arguments = [expand(rewrite(text, launch.mounts), launch.environment) for text in command]
     try:
         process = await asyncio.create_subprocess_exec(
             *arguments,

@@ -18,7 +18,9 @@ SOURCES: Sources = {
 def resolve(manifest: Manifest, sources: Sources = SOURCES) -> dict[str, str]:
     owner = pod(manifest, metadata={"labels": {"app": "x"}}, nodeName="node-1")
     downward = Downward(owner, "127.77.0.9", "10.0.0.1", {"cpu": "4", "memory": "8Gi"})
-    return resolve_environment(manifest, sources, downward, {"HOME": "/h"})
+    return resolve_environment(
+        manifest, sources, downward, base={"HOME": "/h"}, rewrite=lambda text: text
+    )
 
 
 def test_later_variables_see_earlier_ones_and_envfrom_comes_first() -> None:

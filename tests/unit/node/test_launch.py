@@ -56,6 +56,30 @@ def test_a_container_becomes_a_process_of_this_host() -> None:
     assert launch.mounts[0] == Mount("/models", "/p/v/models/sub")
 
 
+def test_what_is_a_path_of_this_host_already_is_not_rewritten_again() -> None:
+    home = "/tmp" + "/short/home"
+    manifest = container(
+        args=["$(HOME)/a", "/tmp", "$(LOG)"],
+        env=[
+            {"name": "LOG", "value": "/tmp" + "/log"},
+            {"name": "DERIVED", "value": "$(PUNA_MOUNT_TMP)/x:$(HOME)"},
+        ],
+        volumeMounts=[{"name": "tmp", "mountPath": "/tmp"}],
+    )
+    target = "/tmp" + "/short/v/tmp"
+    launch = translate(
+        manifest,
+        profile=Profile(image="x", run=("/bin/x",)),
+        folders=Folders(home=home, volumes={"tmp": target}, termination_log="/t"),
+        sources={},
+        downward=Downward(pod(manifest), "127.77.0.5", "127.0.0.1", {}),
+        api=ApiEndpoint("127.0.0.1", 6443),
+    )
+    assert launch.argv == ("/bin/x", f"{home}/a", target, f"{target}/log")
+    assert launch.environment["DERIVED"] == f"{target}/x:{home}"
+    assert launch.environment["TMPDIR"] == target
+
+
 def test_the_last_of_repeated_flags_counts() -> None:
     assert flag_value(["--port", "1", "--port", "2"], "--port") == "2"
     assert flag_value(["--port"], "--port") is None
