@@ -65,8 +65,8 @@ class Controller:
         self._choice = Choice({}, {}, pending=True)
         self._running = recall(publisher.layout.applied)
         self._complete = False
-        self.ready = False
-        """Envoy has taken a first complete configuration."""
+        self.obstacle: str | None = "Envoy has not taken the first configuration yet"
+        """Why nobody should send requests here."""
 
     def wake(self) -> None:
         """Say that something has changed."""
@@ -152,17 +152,24 @@ class Controller:
         self._world = world
         self._complete = answer.complete
         self._published.set()
-        if answer.rejected:
+        if answer.listener_refused:
+            self._note_obstacle("; ".join(answer.rejected))
+        elif answer.rejected:
             self._take_back(answer.rejected, choice)
         elif answer.complete:
             self._accept(choice.documents)
-            self.ready = True
+            self.obstacle = None
         self._metrics.observe(
             endpoints=len(world.endpoints),
             rejected=len(choice.refused),
             files=self._publisher.writes,
             validations=self._validator.runs,
         )
+
+    def _note_obstacle(self, problem: str) -> None:
+        if problem != self.obstacle:
+            logger.error(f"Envoy cannot listen: {problem}")
+        self.obstacle = problem
 
     def _take_back(self, details: tuple[str, ...], choice: Choice) -> None:
         """Return to the documents that ran before."""

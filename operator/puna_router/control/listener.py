@@ -80,6 +80,10 @@ def listener(site: Site, routes: Resource) -> Resource:
         "name": LISTENER,
         "address": address,
         "per_connection_buffer_limit_bytes": BODY_LIMIT,
+        # Two routers on one port are an error, not a lottery; then one socket serves all threads,
+        # and new connections are dealt out to them evenly.
+        "enable_reuse_port": False,
+        "connection_balance_config": {"exact_balance": {}},
         "filter_chains": [chain],
     }
 

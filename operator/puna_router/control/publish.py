@@ -23,8 +23,11 @@ from puna_router.control.world import Resource
 STEP_TIMEOUT: Final = 1.0
 """Longest wait for Envoy between two steps, in seconds; then the next is taken all the same."""
 ACKNOWLEDGE_TIMEOUT: Final = 2.0
+OFFER_PACE: Final = 1.0
+"""Time between two offers of a listener that Envoy refused, in seconds."""
 
 _VERSIONS: Final = r"(version_text|update_rejected|warming_clusters)$"
+_LDS_REJECTED: Final = "listener_manager.lds.update_rejected"
 _RDS: Final = f"http.{LISTENER}.rds.{ROUTES}"
 
 logger = logging.getLogger(__name__)
@@ -38,6 +41,8 @@ class Acknowledgement:
     """It runs every resource in the version on disk."""
     rejected: tuple[str, ...] = ()
     """What it found wrong, in its own words."""
+    listener_refused: bool = False
+    """That was the listener, which depends on no document: its port is taken, as a rule."""
 
 
 @dataclass(slots=True)
@@ -55,6 +60,8 @@ class Publisher:
     _clusters: Mapping[str, Resource] | None = None
     """Clusters in the CDS file."""
     _last: Snapshot | None = None
+    _offered: float = 0.0
+    """When Envoy was last made to read its listener anew, by the event loop's clock."""
 
     async def publish(self, snapshot: Snapshot) -> Acknowledgement:
         """Bring the files to the snapshot; files that hold it already are left alone."""
@@ -104,12 +111,40 @@ class Publisher:
             )
             if complete:
                 return Acknowledgement(complete=True)
-            refused = _rejections(stats)
-            if any(count > self._rejections.get(name, 0) for name, count in refused.items()):
+            if self._listener_refused(stats):
+                details = await self._error_details()
+                self._offer_listener_again()
+                return Acknowledgement(complete=False, rejected=details, listener_refused=True)
+            if self._news(_rejections(stats)):
                 return Acknowledgement(complete=False, rejected=await self._error_details())
             if not stats or asyncio.get_running_loop().time() > deadline:
                 return Acknowledgement(complete=False)
             await asyncio.sleep(0.005)
+
+    def _listener_refused(self, stats: dict[str, str]) -> bool:
+        """Whether Envoy has tried a listener and does not run this one."""
+        version = stats.get(_stat("lds"))
+        return int(stats.get(_LDS_REJECTED, "0")) > 0 and version != self._expected["lds"]
+
+    def _news(self, rejections: dict[str, int]) -> bool:
+        """Whether Envoy has refused anything but its listener since this was asked last."""
+        before, self._rejections = self._rejections, rejections
+        return any(
+            count > before.get(name, 0)
+            for name, count in rejections.items()
+            if name != _LDS_REJECTED
+        )
+
+    def _offer_listener_again(self) -> None:
+        """Have Envoy read its listener anew, in case what hindered it has passed."""
+        now = asyncio.get_running_loop().time()
+        if now < self._offered + OFFER_PACE:
+            return
+        self._offered = now
+        path = self.layout.resource("lds", "lds")
+        copy = path.with_suffix(".unfinished")
+        copy.write_bytes(path.read_bytes())
+        copy.replace(path)
 
     def _write_hosts(self, name: str, hosts: Resource) -> bool:
         return self._write("eds", name, [hosts])

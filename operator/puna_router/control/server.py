@@ -28,9 +28,7 @@ async def control_server(
         return web.json_response({"status": "ok"})
 
     async def ready(_: web.Request) -> web.Response:
-        problem = obstacle()
-        if problem is None and not controller.ready:
-            problem = "Envoy has not taken the first configuration yet"
+        problem = obstacle() or controller.obstacle
         if problem is None:
             return web.json_response({"status": "ok"})
         return web.json_response({"status": "not ready", "message": problem}, status=503)
