@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from puna.core.plan import Manifest
+from puna.namespace.deployment import build_deployment
+from puna.namespace.service import router_selector
+from puna.settings import RouterSettings
+from tests.factories import NAMESPACE
+
+UID = "puna.dev/service-account-uid"
+
+
+def built(
+    *, uid: str | None = "uid-1", previous: Manifest | None = None, **settings: Any
+) -> Manifest:
+    made = build_deployment(
+        NAMESPACE, RouterSettings(**settings), account_uid=uid, previous=previous
+    )
+    assert made is not None
+    return made
+
+
+def containers(made: Manifest) -> list[Manifest]:
+    spec = made["spec"]["template"]["spec"]
+    return [*spec["initContainers"], *spec["containers"]]
+
+
+def test_another_account_rolls_the_router() -> None:
+    assert built()["spec"]["template"]["metadata"]["annotations"] == {UID: "uid-1"}
+    assert built(uid="uid-2") != built()
+
+
+def test_the_router_keeps_its_template_while_the_account_is_away() -> None:
+    assert built(uid=None, previous=built()) == built()
+
+
+@pytest.mark.parametrize(
+    "previous", [None, {"spec": {"template": {}}}, {"spec": {"template": {"metadata": {}}}}]
+)
+def test_no_router_is_started_for_an_account_that_never_was(previous: Manifest | None) -> None:
+    assert (
+        build_deployment(NAMESPACE, RouterSettings(), account_uid=None, previous=previous) is None
+    )
+
+
+def test_a_router_is_replaced_before_it_goes() -> None:
+    assert built()["spec"]["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+
+
+def test_streams_get_their_time_before_the_pod_is_killed() -> None:
+    spec = built(drain_seconds=45)["spec"]["template"]["spec"]
+    assert spec["terminationGracePeriodSeconds"] > 45
+
+
+def test_the_selector_finds_the_pods() -> None:
+    made = built()
+    labels = made["spec"]["template"]["metadata"]["labels"]
+    assert made["spec"]["selector"] == {"matchLabels": router_selector()}
+    assert router_selector().items() <= labels.items()
+
+
+def test_every_container_passes_the_restricted_profile() -> None:
+    made = built()
+    for container in containers(made):
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert made["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"] is True
+
+
+def test_only_the_control_process_holds_token_and_key() -> None:
+    holders = {
+        container["name"]
+        for container in containers(built())
+        for mount in container.get("volumeMounts", ())
+        if mount["name"] in {"service-account", "backend-key"}
+    }
+    assert holders == {"control"}
+
+
+def test_every_mount_has_its_volume() -> None:
+    made = built()
+    volumes = {volume["name"] for volume in made["spec"]["template"]["spec"]["volumes"]}
+    mounts = {
+        mount["name"] for container in containers(made) for mount in container["volumeMounts"]
+    }
+    assert mounts == volumes
