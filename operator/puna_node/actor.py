@@ -34,6 +34,7 @@ from puna_node.facts import (
     Deletion,
     Exit,
     PodFacts,
+    durable,
     ended,
     held,
     not_started,
@@ -424,13 +425,7 @@ class PodActor:
         self._writer.publish(status)
 
     def _save(self) -> None:
-        durable = replace(
-            self.facts,
-            containers={
-                name: replace(state, probes={}) for name, state in self.facts.containers.items()
-            },
-        )
-        stored = StoredPod(self.key, self.pod, durable)
+        stored = StoredPod(self.key, self.pod, durable(self.facts))
         if stored != self._saved:
             self.folder.save(stored)
             self._saved = stored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
@@ -70,6 +71,8 @@ class Agent:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; the processes of Pods go on."""
         config = self._config
+        if os.getuid() == 0 and config.run_as_user is None:
+            LOG.warning("processes of Pods run as root: set runAsUser, or run the agent as a user")
         access = load_access(Path(config.kubeconfig))
         folders = prepare_folders(Path(config.directory), open_to_others=config.run_as_user)
         api = Api(access)

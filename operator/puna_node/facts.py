@@ -125,6 +125,28 @@ class PodFacts:
         return replace(self, containers={**self.containers, name: container})
 
 
+def durable(facts: PodFacts) -> PodFacts:
+    """What the state file keeps: of probes only their verdicts, which change rarely.
+
+    A Pod that was Ready stays so over a restart of the agent; its probes are due at once.
+    """
+    containers = {
+        name: replace(state, probes=_verdicts(state)) for name, state in facts.containers.items()
+    }
+    return replace(facts, containers=containers)
+
+
+def _verdicts(state: ContainerFacts) -> dict[str, Probing]:
+    if state.running is None:
+        return {}
+    began = state.running.started_at
+    return {
+        kind: Probing(since=began, next_at=began, regular_at=began, passed=probing.passed)
+        for kind, probing in state.probes.items()
+        if probing.passed is not None
+    }
+
+
 def held(previous: Hold | None, reason: str, message: str, now: datetime) -> Hold:
     """A hold after one more try in vain."""
     tries = previous.tries + 1 if previous is not None and previous.reason == reason else 1

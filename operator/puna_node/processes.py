@@ -24,7 +24,7 @@ from puna_node.facts import REASON_COMPLETED, REASON_ERROR, Exit, Running
 from puna_node.launch import Launch
 from puna_node.liveness_watch import wait_until_gone
 from puna_node.manifest import parse_time
-from puna_node.shims import Shims, order
+from puna_node.shims import ShimError, Shims, order
 
 LOG_BYTES: Final = 10 * 2**20
 LOG_FILES: Final = 5
@@ -73,9 +73,13 @@ async def start(
     lock = _open_lock(folder)
     try:
         # Taken here and handed over: there is no moment without an owner.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shim = shims.take()
         answer = await order(shim, _specification(launch, folder, user), (lock, *kept))
+    except BlockingIOError as error:
+        # Left by an agent whose state this one could not read.
+        kill(refreshed(Attempt(number, folder, 0)))
+        raise ShimError("an earlier process of the container still runs") from error
     finally:
         os.close(lock)
     attempt = Attempt(number, folder, shim.pid)

@@ -12,6 +12,7 @@ from tests.cluster import ControlPlane, eventually
 from tests.node.agents import (
     AgentProcess,
     Client,
+    Manifest,
     backend_key,
     container_state,
     container_status,
@@ -55,8 +56,11 @@ def test_a_killed_llama_server_is_unready_at_once_and_comes_back(
 def test_processes_survive_the_agent_and_are_adopted(
     plane: ControlPlane, agent: AgentProcess, client: Client
 ) -> None:
-    plane.apply(pod(client.namespace, pod_spec(agent.node, shell("echo hi; exec sleep 600"))))
+    probe = {"exec": {"command": ["true"]}, "periodSeconds": 1}
+    container = shell("echo hi; exec sleep 600", startupProbe=probe, readinessProbe=probe)
+    plane.apply(pod(client.namespace, pod_spec(agent.node, container)))
     before = client.wait(is_ready)
+    time.sleep(1.1)  # times of conditions have whole seconds
     (process,) = agent.processes()
     agent.kill()
     assert process.is_running()
@@ -65,6 +69,8 @@ def test_processes_survive_the_agent_and_are_adopted(
     after = client.wait(is_ready)
     assert container_status(after)["restartCount"] == 0
     assert after["status"]["podIP"] == before["status"]["podIP"]
+    # It never stopped being ready.
+    assert ready_since(after) == ready_since(before)
     assert [p.pid for p in agent.processes()] == [process.pid]
     # It is still its own: an end is noticed and restarted.
     process.kill()
@@ -165,6 +171,13 @@ def test_a_second_agent_of_the_folder_is_refused(agent: AgentProcess) -> None:
     assert agent.process.wait(timeout=10) == 1
     assert "another agent runs in" in agent.log.read_text()
     agent.process = first
+
+
+def ready_since(found: Manifest) -> str:
+    since: str = next(
+        c["lastTransitionTime"] for c in found["status"]["conditions"] if c["type"] == "Ready"
+    )
+    return since
 
 
 def marked(marker: str) -> list[psutil.Process]:

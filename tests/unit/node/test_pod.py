@@ -10,6 +10,7 @@ from puna_node.facts import (
     PodFacts,
     Stop,
     begun,
+    durable,
     held,
     not_started,
     started,
@@ -17,8 +18,10 @@ from puna_node.facts import (
 from puna_node.facts import (
     ended as end,
 )
+from puna_node.manifest import PodKey
 from puna_node.pod import decide
 from puna_node.probe import STARTUP, Probing
+from puna_node.state import STORED_POD, StoredPod
 from tests.unit.node.pods import (
     NOW,
     POLICY,
@@ -206,3 +209,15 @@ def test_facts_follow_a_container_through_its_life() -> None:
     assert begun(three).in_a_row == 1
     long_run = replace(how, finished_at=after(601))
     assert end(replace(two, in_a_row=4), long_run).in_a_row == 0
+
+
+def test_verdicts_of_probes_survive_the_agent_and_nothing_else_of_them() -> None:
+    passed = Probing(NOW, after(9), after(9), passed=True, successes=7)
+    undecided = Probing(NOW, after(1), after(1), failures=2)
+    kept = durable(facts(main=running(probes={STARTUP: passed, "readiness": undecided})))
+    began = after(0)
+    assert kept.container("main").probes == {
+        STARTUP: Probing(since=began, next_at=began, regular_at=began, passed=True)
+    }
+    text = STORED_POD.dump_json(StoredPod(PodKey("a", "b", "c"), pod(), kept))
+    assert STORED_POD.validate_json(text).facts == kept
