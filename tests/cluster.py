@@ -27,9 +27,11 @@ from rich.console import Console
 from puna_cli.binaries.find import Binaries, find_binaries
 from puna_cli.cluster.api import LocalApi
 from puna_cli.cluster.certificates import add_user
-from puna_cli.cluster.control_plane import AuditOptions, audit_policy, control_plane
+from puna_cli.cluster.control_plane import AuditOptions, api_server, audit_policy
+from puna_cli.cluster.control_plane import controllers as controller_programs
 from puna_cli.cluster.free_ports import port_is_free, shuffled_ports
-from puna_cli.cluster.launch import launch_control_plane, stop_programs
+from puna_cli.cluster.install import install
+from puna_cli.cluster.launch import ensure_running, launch_api_server, stop_programs
 from puna_cli.cluster.prepare import kubeconfig_for, make_folders
 from puna_cli.cluster.processes import running
 from puna_cli.cluster.program import Program
@@ -131,8 +133,9 @@ def start_control_plane(
 ) -> ControlPlane:
     """Start a control plane with its data in `folder`.
 
-    With `controllers` the controller-manager and the scheduler run too. Requests of `audit_users`
-    are written to `audit_log`, one JSON event per line, level Metadata.
+    With `controllers` our custom resources and access rules are installed, and the
+    controller-manager and the scheduler run too. Requests of `audit_users` are written to
+    `audit_log`, one JSON event per line, level Metadata.
     """
     paths = ClusterPaths(folder)
     make_folders(paths)
@@ -155,15 +158,18 @@ def start_control_plane(
         )
 
     def programs(state: ClusterState) -> tuple[Program, ...]:
-        return control_plane(paths, state.ports, tools.folder, audit=audit, controllers=controllers)
+        return api_server(paths, state.ports, tools.folder, audit=audit)
 
     try:
-        launched = launch_control_plane(paths, settled, programs, os.environ, _step())
+        launched = launch_api_server(paths, settled, programs, os.environ, _step())
         plane = ControlPlane(
             paths, launched.state, tools.path("kubectl"), audit.log if audit else None
         )
         eventually(lambda: plane.get("/api/v1/namespaces/default"), what="namespace default")
         if controllers:
+            # Before the garbage collector looks which kinds there are.
+            install(paths, plane.state, plane.kubectl_binary, launched.records, _step())
+            ensure_running(paths, controller_programs(paths, tools.folder), os.environ)
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             eventually(lambda: plane.get(account), what="the default ServiceAccount")
     except BaseException:

@@ -49,14 +49,14 @@ class LocalApi:
             pass
         return None
 
-    def get(self, path: str) -> dict[str, Any] | None:
+    def get(self, path: str, *, limit: int | None = None) -> dict[str, Any] | None:
         """An object or list; None where there is none (yet), also while the server starts.
 
         Raises:
             httpx.HTTPStatusError: the server refused the request.
         """
         try:
-            answer = self._client.get(path)
+            answer = self._client.get(path, params={} if limit is None else {"limit": limit})
         except httpx.TransportError:
             return None
         if answer.status_code in (httpx.codes.NOT_FOUND, httpx.codes.TOO_MANY_REQUESTS):

@@ -30,19 +30,20 @@ class AuditOptions:
     log: Path
 
 
-def control_plane(
-    paths: ClusterPaths,
-    ports: Ports,
-    binaries: Path,
-    *,
-    audit: AuditOptions | None = None,
-    controllers: bool = True,
+def api_server(
+    paths: ClusterPaths, ports: Ports, binaries: Path, *, audit: AuditOptions | None = None
 ) -> tuple[Program, ...]:
-    """The programs that make a Kubernetes API; without `controllers` it only stores objects."""
-    storage = (_etcd(paths, ports, binaries), _apiserver(paths, ports, binaries, audit))
-    if not controllers:
-        return storage
-    return (*storage, _controller_manager(paths, binaries), _scheduler(paths, binaries))
+    """The programs that store objects and make a Kubernetes API."""
+    return (_etcd(paths, ports, binaries), _apiserver(paths, ports, binaries, audit))
+
+
+def controllers(paths: ClusterPaths, binaries: Path) -> tuple[Program, ...]:
+    """The programs that act on objects.
+
+    They start when the custom resources are there: a garbage collector learns of later ones only
+    after half a minute, and deletes no children until then.
+    """
+    return (_controller_manager(paths, binaries), _scheduler(paths, binaries))
 
 
 def audit_policy(users: tuple[str, ...]) -> str:

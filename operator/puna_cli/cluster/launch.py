@@ -1,4 +1,4 @@
-"""Start the control plane and wait until it works."""
+"""Start programs, the API server first, and wait until it answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A control plane that answers."""
+    """An API server that answers."""
 
     state: ClusterState
     records: Mapping[str, Record]
@@ -38,7 +38,7 @@ class Launched:
     """Names of what was not running (as it should) before."""
 
 
-def launch_control_plane(
+def launch_api_server(
     paths: ClusterPaths,
     settled: Callable[[], ClusterState],
     arranged: Callable[[ClusterState], tuple[Program, ...]],

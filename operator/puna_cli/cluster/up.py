@@ -11,7 +11,7 @@ import httpx
 
 from puna_cli.binaries.find import Binaries, find_binaries
 from puna_cli.cluster.api import LocalApi
-from puna_cli.cluster.control_plane import control_plane
+from puna_cli.cluster.control_plane import api_server, controllers
 from puna_cli.cluster.free_ports import port_is_free, shuffled_ports
 from puna_cli.cluster.host import (
     accelerator_count,
@@ -20,8 +20,8 @@ from puna_cli.cluster.host import (
     find_envoy,
     find_llama_server,
 )
-from puna_cli.cluster.launch import Launched, ensure_running, launch_control_plane
-from puna_cli.cluster.manifests import access_rules, custom_resources, storage_class
+from puna_cli.cluster.install import install
+from puna_cli.cluster.launch import Launched, ensure_running, launch_api_server
 from puna_cli.cluster.prepare import make_folders
 from puna_cli.cluster.processes import running
 from puna_cli.cluster.program import Program, Record
@@ -76,22 +76,23 @@ def up(options: UpOptions, environment: Mapping[str, str], report: Report) -> Cl
     host = Host(binaries, find_envoy(), find_llama_server(options.llama_server, environment))
     make_folders(paths)
     with locked(paths.lock, lambda: report.waiting("another command works on this cluster")):
-        with report.step("Control plane") as step:
-            launched = _control_plane(paths, options, host, environment, step)
+        with report.step("API server and front") as step:
+            launched = _api_server(paths, options, host, environment, step)
             step.result = _told(launched.started)
-        with report.step("Operator, node and front") as step:
-            state, started = _workload(paths, launched, host, environment, step)
+        with report.step("Custom resources and access rules") as step:
+            install(paths, launched.state, host.kubectl, launched.records, step)
+        with report.step("Controllers, operator and node") as step:
+            started = _workload(paths, launched, host, environment, step)
             step.result = _told(started)
-    return Cluster(
-        paths, state, Kubectl(host.kubectl, paths.kubeconfig), (*launched.started, *started)
-    )
+    kubectl = Kubectl(host.kubectl, paths.kubeconfig)
+    return Cluster(paths, launched.state, kubectl, (*launched.started, *started))
 
 
 def _told(started: tuple[str, ...]) -> str:
     return f"started {', '.join(started)}" if started else "already up"
 
 
-def _control_plane(
+def _api_server(
     paths: ClusterPaths,
     options: UpOptions,
     host: Host,
@@ -112,9 +113,9 @@ def _control_plane(
     def arranged(state: ClusterState) -> tuple[Program, ...]:
         prepare_front(paths.front, state.ports.front, state.name, running="front" in running(paths))
         # The front is among the first: from here on its port is this cluster's.
-        return (*control_plane(paths, state.ports, host.binaries.folder), front(paths, host.envoy))
+        return (*api_server(paths, state.ports, host.binaries.folder), front(paths, host.envoy))
 
-    return launch_control_plane(paths, settled, arranged, environment, step)
+    return launch_api_server(paths, settled, arranged, environment, step)
 
 
 def _workload(
@@ -123,23 +124,19 @@ def _workload(
     host: Host,
     environment: Mapping[str, str],
     step: Step,
-) -> tuple[ClusterState, tuple[str, ...]]:
-    python = sys.executable
-    for folder in launched.state.models_folders:
+) -> tuple[str, ...]:
+    python, state = sys.executable, launched.state
+    for folder in state.models_folders:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    state = launched.state
-    control = front_control(paths, state, python, code_of("puna_cli", "front"))
-    started = ensure_running(paths, (_agent(paths, state, host), control), environment)
-    step.note("applying custom resources and access rules")
-    Kubectl(host.kubectl, paths.kubeconfig).apply(
-        [*custom_resources(), *access_rules(), storage_class()]
+    programs = (
+        *controllers(paths, host.binaries.folder),
+        _agent(paths, state, host),
+        front_control(paths, state, python, code_of("puna_cli", "front")),
+        operator(paths, state, python, environment, code_of("puna")),
     )
-    # After the access rules: an operator that starts without any stops at its first request.
-    operator_program = operator(paths, state, python, environment, code_of("puna"))
-    started |= ensure_running(paths, (operator_program,), environment)
-    records = {**launched.records, **running(paths), **started}
-    _wait_workload(paths, state, records, step)
-    return state, tuple(started)
+    started = ensure_running(paths, programs, environment)
+    _wait_workload(paths, state, {**launched.records, **running(paths), **started}, step)
+    return tuple(started)
 
 
 def _agent(paths: ClusterPaths, state: ClusterState, host: Host) -> Program:
@@ -148,7 +145,6 @@ def _agent(paths: ClusterPaths, state: ClusterState, host: Host) -> Program:
         state,
         python=sys.executable,
         llama_server=host.llama_server,
-        envoy=host.envoy,
         accelerators=accelerator_count(state.accelerator),
     )
     file = paths.agent / "agent.json"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from puna.settings import IMAGE_ENVOY, IMAGE_LLAMA_SERVER, IMAGE_PUNA, IMAGE_ROUTER
+from puna.settings import IMAGE_LLAMA_SERVER, IMAGE_PUNA, IMAGE_ROUTER
 from puna_cli.binaries.tools import VARIABLE
 from puna_cli.cluster.identities import CLUSTER_CA
 from puna_cli.cluster.program import Program
@@ -68,7 +68,6 @@ def agent_config(
     *,
     python: str,
     llama_server: tuple[str, ...],
-    envoy: str,
     accelerators: int,
 ) -> AgentConfig:
     """Configuration of the node agent of a local cluster.
@@ -96,8 +95,6 @@ def agent_config(
             Profile(image=IMAGE_LLAMA_SERVER, run=llama_server, drain_slots=True),
             Profile(image=IMAGE_PUNA, command=("puna-fetch",), run=(python, "-m", "puna_fetch")),
             Profile(image=IMAGE_ROUTER, run=(python, "-m", "puna_router")),
-            # Several Envoys of one host must not share memory by number.
-            Profile(image=IMAGE_ENVOY, run=(envoy, "--disable-hot-restart", "--concurrency=2")),
         ),
         volume_root=str(paths.volumes),
     )

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from puna_cli.cluster.control_plane import audit_policy, control_plane
+from puna_cli.cluster.control_plane import api_server, audit_policy, controllers
 from puna_cli.cluster.program import (
     Program,
     Record,
@@ -23,7 +23,11 @@ STATE = ClusterState(name="puna", ports=PORTS, models_folders=("/models", "/more
 
 
 def flags(name: str) -> dict[str, str]:
-    programs = {p.name: p for p in control_plane(PATHS, PORTS, Path("/bin"))}
+    all_of_them = (
+        *api_server(PATHS, PORTS, Path("/bin")),
+        *controllers(PATHS, Path("/bin")),
+    )
+    programs = {program.name: program for program in all_of_them}
     return dict(argument.split("=", 1) for argument in programs[name].argv[1:])
 
 
@@ -96,11 +100,6 @@ def test_endpoint_controllers_are_off_and_limits_are_wide() -> None:
     assert (manager["--kube-api-qps"], manager["--kube-api-burst"]) == ("300", "600")
 
 
-def test_without_controllers_there_is_only_storage() -> None:
-    programs = control_plane(PATHS, PORTS, Path("/bin"), controllers=False)
-    assert [program.name for program in programs] == ["etcd", "apiserver"]
-
-
 def test_the_audit_policy_names_the_users_and_drops_the_rest() -> None:
     policy = read_json(audit_policy(("operator", "other")))
     assert policy["rules"] == [
@@ -115,7 +114,6 @@ def test_the_agent_offers_pods_only_what_the_cluster_is_told() -> None:
         STATE.model_copy(update={"accelerator": "cuda"}),
         python="python",
         llama_server=("llama",),
-        envoy="/envoy",
         accelerators=2,
     )
     assert config.node_name == "puna-puna"
@@ -127,7 +125,7 @@ def test_the_agent_offers_pods_only_what_the_cluster_is_told() -> None:
     assert by_image["llama-server"].run == ("llama",)
     assert by_image["llama-server"].drain_slots
     assert by_image["puna"].command == ("puna-fetch",)
-    assert by_image["envoy"].run[:2] == ("/envoy", "--disable-hot-restart")
+    assert by_image["router"].run == ("python", "-m", "puna_router")
 
 
 def test_the_operator_publishes_the_front_and_binds_pod_addresses() -> None:
