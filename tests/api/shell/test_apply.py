@@ -1,0 +1,193 @@
+"""What the operator writes, writes again, leaves alone and puts back, on a real API server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from puna.cluster.resources import CHILDREN
+from tests.api.shell.conftest import Team
+from tests.cluster import eventually
+from tests.operator_process import OperatorProcess, operator
+
+pytestmark = pytest.mark.api
+
+RICH: dict[str, Any] = {
+    "replicas": 2,
+    "resources": {
+        "requests": {"cpu": "1000m", "memory": "1024Mi"},
+        "limits": {"cpu": "2", "memory": "2Gi"},
+    },
+    "nodeSelector": {"disk": "fast"},
+}
+"""A spec with something in every place where the server writes values its own way."""
+
+
+def test_a_second_pass_and_a_restart_write_nothing(team: Team, tmp_path: Path) -> None:
+    kubeconfig = team.plane.kubeconfig
+    scope = {"WATCH_NAMESPACE": team.namespace}
+    with operator(kubeconfig, tmp_path / "first.log", **scope):
+        team.endpoint(**RICH)
+        team.endpoint("gpu", accelerator="cuda", acceleratorCount=2)
+        eventually(team.is_complete)
+        before = team.settled()
+    with operator(kubeconfig, tmp_path / "second.log", **scope) as second:
+        team.plane.kubectl(
+            "annotate", "-n", team.namespace, "llme", "--all", "example.org/touched=yes"
+        )
+        eventually(lambda: 'kind="LLMEndpoint",result="success"} 4' in second.metrics())
+        assert "applied" not in second.text()
+        assert 'verb="patch"' not in second.metrics()
+    after = team.versions()
+    kept = {key for key in before if key[0] != "LLMEndpoint"}
+    assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+
+
+@pytest.mark.parametrize(
+    "kind", [resource.kind for resource in CHILDREN if resource.kind != "Role"]
+)
+def test_a_deleted_child_of_each_kind_is_restored(
+    kind: str, team: Team, running: OperatorProcess
+) -> None:
+    team.endpoint(**RICH)
+    eventually(team.is_complete)
+    eventually(lambda: team.all("PodDisruptionBudget"))
+    team.settled()
+    before = {item["metadata"]["name"]: item["metadata"]["uid"] for item in team.all(kind)}
+    team.plane.kubectl("delete", "-n", team.namespace, kind, *before, "--wait=false")
+
+    def restored() -> bool:
+        now = {item["metadata"]["name"]: item["metadata"]["uid"] for item in team.all(kind)}
+        return set(now) == set(before) and not set(now.values()) & set(before.values())
+
+    eventually(restored, what=f"{kind} to be restored; {running.text()[-2000:]}")
+
+
+def test_what_others_set_survives_and_what_is_ours_is_put_back(
+    team: Team, running: OperatorProcess
+) -> None:
+    team.endpoint()
+    eventually(team.is_complete)
+    team.settled()
+    deployment = team.deployment()
+    assert deployment is not None
+    name = deployment["metadata"]["name"]
+    path = f"deployment/{name}"
+    team.plane.kubectl("label", "-n", team.namespace, path, "example.org/team=a")
+    team.plane.kubectl("scale", "-n", team.namespace, path, "--replicas=7")
+    team.plane.kubectl(
+        "label", "-n", team.namespace, path, "app.kubernetes.io/part-of=theirs", "--overwrite"
+    )
+
+    def put_back() -> bool:
+        live = team.get("Deployment", name)
+        assert live is not None
+        labels = live["metadata"]["labels"]
+        found = (
+            live["spec"]["replicas"],
+            labels["app.kubernetes.io/part-of"],
+            labels["example.org/team"],
+        )
+        return found == (1, "puna", "a")
+
+    eventually(put_back, what=running.text())
+    team.settled()
+    assert put_back()
+
+
+def test_a_child_whose_label_was_taken_off_is_still_ours(
+    team: Team, running: OperatorProcess
+) -> None:
+    team.endpoint()
+    eventually(team.is_complete)
+    team.settled()
+    team.plane.kubectl(
+        "label", "-n", team.namespace, "service/chat", "app.kubernetes.io/managed-by-"
+    )
+    eventually(
+        lambda: any(item["metadata"]["name"] == "chat" for item in team.all("Service")),
+        what=running.text(),
+    )
+    assert team.condition("Accepted")[0] == "True"
+
+
+@pytest.mark.parametrize(
+    ("kind", "api_version", "members"),
+    [
+        ("Service", "v1", {"spec": {"ports": [{"port": 80}], "selector": {"app": "web"}}}),
+        ("ConfigMap", "v1", {"data": {"theirs": "yes"}}),
+    ],
+)
+def test_a_foreign_object_with_a_childs_name_is_left_alone(
+    kind: str,
+    api_version: str,
+    members: dict[str, Any],
+    team: Team,
+    running: OperatorProcess,
+) -> None:
+    name = "chat" if kind == "Service" else "chat-router-config"
+    team.apply(kind, name, api_version, **members)
+    before = team.get(kind, name)
+    team.endpoint()
+    eventually(lambda: team.condition("Accepted")[1] == "NameConflict", what=running.text())
+    assert name in team.condition("Accepted")[2]
+    assert team.get(kind, name) == before
+    assert team.deployment() is None
+    team.plane.kubectl("delete", "-n", team.namespace, kind, name)
+    eventually(team.is_complete, what=running.text())
+    assert team.condition("Accepted")[0] == "True"
+
+
+def test_a_foreign_deployment_with_a_childs_name_is_left_alone(team: Team, tmp_path: Path) -> None:
+    scope = {"WATCH_NAMESPACE": team.namespace}
+    with operator(team.plane.kubeconfig, tmp_path / "first.log", **scope):
+        team.endpoint()
+        eventually(team.is_complete)
+    deployment = team.deployment()
+    assert deployment is not None
+    name = deployment["metadata"]["name"]
+    team.plane.kubectl("delete", "-n", team.namespace, f"deployment/{name}", "--wait=false")
+    eventually(lambda: team.deployment() is None)
+    labels = {"app": "theirs"}
+    team.apply(
+        "Deployment",
+        name,
+        "apps/v1",
+        spec={
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "web", "image": "web"}]},
+            },
+        },
+    )
+    before = team.get("Deployment", name)
+    with operator(team.plane.kubeconfig, tmp_path / "second.log", **scope):
+        eventually(lambda: team.condition("Accepted")[1] == "NameConflict")
+    assert team.get("Deployment", name) == before
+
+
+def test_only_what_is_ours_is_pruned(team: Team, running: OperatorProcess) -> None:
+    team.endpoint(**RICH)
+    eventually(lambda: team.all("PodDisruptionBudget"), what=running.text())
+    owned_by_others = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {
+            "name": "chat-theirs",
+            "namespace": team.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "puna", "puna.dev/endpoint": "chat"},
+        },
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"a": "b"}}},
+    }
+    team.plane.apply(owned_by_others)
+    team.endpoint(**RICH | {"replicas": 1})
+    eventually(
+        lambda: (
+            [item["metadata"]["name"] for item in team.all("PodDisruptionBudget")]
+            == ["chat-theirs"]
+        ),
+        what=running.text(),
+    )
