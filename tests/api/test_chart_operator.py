@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from puna_cli.cluster.control_plane import control_plane
+from puna_cli.cluster.control_plane import api_server
 from puna_cli.cluster.program import Program
 from tests.charts.helm import CHART, Helm
 from tests.cluster import ControlPlane, eventually, start_control_plane
@@ -47,10 +47,10 @@ def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ControlPl
         flag = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement"
         return tuple(
             replace(program, argv=(*program.argv, flag)) if program.name == "apiserver" else program
-            for program in control_plane(*arguments, **options)
+            for program in api_server(*arguments, **options)
         )
 
-    monkeypatch.setattr("tests.cluster.control_plane", strict)
+    monkeypatch.setattr("tests.cluster.api_server", strict)
     started = start_control_plane(tmp_path / "plane", audit_users=[ACCOUNT])
     for name in ("puna-system", "team-a", "team-b"):
         started.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from puna_cli.cluster.control_plane import control_plane
+from puna_cli.cluster.control_plane import controllers
 from puna_node.host import local_address
 from tests.cluster import ControlPlane, binaries, eventually, start_control_plane
 from tests.node.agents import Client, is_ready, new_agent, pod, pod_spec, shell, timed
@@ -34,12 +34,10 @@ def impatient_plane(tmp_path: Path) -> Iterator[ControlPlane]:
 
 @contextmanager
 def running_controllers(plane: ControlPlane, log: Path) -> Iterator[None]:
-    programs = control_plane(plane.paths, plane.state.ports, binaries().folder)
+    programs = controllers(plane.paths, binaries().folder)
     started = []
     with log.open("wb") as out:
         for program in programs:
-            if program.name not in {"controller-manager", "scheduler"}:
-                continue
             kept = [a for a in program.argv if not a.startswith("--controllers=")]
             extra = IMPATIENT if program.name == "controller-manager" else ()
             started.append(subprocess.Popen([*kept, *extra], stdout=out, stderr=out))
