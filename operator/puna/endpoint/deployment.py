@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from puna.api.llmendpoint import Pool, RolloutStrategy
 from puna.core.naming import COMPONENT_MODEL, child_name, endpoint_labels
 from puna.core.plan import Manifest
 from puna.endpoint.pod import pod_template, selector_labels
 from puna.endpoint.revision import StoredRevision
 from puna.settings import Settings
+
+POOL_SPEC: Final = "puna.dev/pool-spec"
+"""Pool that the Pods were rendered for, as JSON; replicas are in `spec`."""
 
 
 def deployment_name(endpoint: str, pool: str, process: str) -> str:
@@ -40,6 +45,11 @@ def build_deployment(
             "labels": endpoint_labels(
                 endpoint, COMPONENT_MODEL, pool=pool.name, process=revision.process
             ),
+            "annotations": {
+                POOL_SPEC: pool.model_dump_json(
+                    by_alias=True, exclude={"replicas"}, exclude_defaults=True
+                )
+            },
         },
         "spec": {
             "replicas": pool.replicas,
@@ -58,3 +68,12 @@ def build_deployment(
             ),
         },
     }
+
+
+def deployed_pool(deployment: Manifest) -> Pool | None:
+    """Return the pool that a live Deployment was rendered for, if it says so."""
+    text = deployment["metadata"].get("annotations", {}).get(POOL_SPEC)
+    if text is None:
+        return None
+    pool = Pool.model_validate_json(text)
+    return pool.model_copy(update={"replicas": deployment["spec"].get("replicas", 1)})

@@ -16,7 +16,7 @@ from puna.core.plan import Manifest, Plan
 from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput
 from puna.endpoint.acknowledgement import is_acknowledged, rejection, serves
 from puna.endpoint.census import Census, take
-from puna.endpoint.deployment import build_deployment
+from puna.endpoint.deployment import build_deployment, deployed_pool
 from puna.endpoint.diagnosis import Diagnosis, diagnose, is_fetching, is_loading
 from puna.endpoint.disruption_budget import build_disruption_budget
 from puna.endpoint.effective import Effective, pools_of, resolve
@@ -210,9 +210,6 @@ def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Ma
         for item in _history(rollout, situation.settings.revision_history_limit)
         if not item.outdated
     ]
-    running = [] if rollout.waiting_for_old else [rollout.stable]
-    if rollout.candidate is not None and rollout.candidate.process != rollout.stable.process:
-        running.append(rollout.candidate)
     deployments = [
         build_deployment(
             namespace=namespace,
@@ -223,8 +220,7 @@ def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Ma
             settings=situation.settings,
             backend_key=key,
         )
-        for revision in (*running, *rollout.retiring)
-        for pool in pools
+        for revision, pool in _wanted_servers(situation, rollout)
         if (key := _backend_key(situation, pool, revision)) is not None
     ]
     budgets = [
@@ -239,6 +235,42 @@ def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Ma
         *budgets,
         build_service(namespace=namespace, endpoint=name),
     )
+
+
+def _wanted_servers(
+    situation: Situation, rollout: Rollout
+) -> Iterable[tuple[StoredRevision, Pool]]:
+    """Yield which revision is to run in which pool.
+
+    What a change of revision brings for the pools is for the new one alone: servers that stay until
+    it is there are not restarted, whatever else was edited.
+    """
+    pools = situation.effective.pools
+    wanted = {pool.name: pool for pool in pools}
+    stable, candidate = rollout.stable, rollout.candidate
+    if candidate is not None:
+        deployed = _deployed_pools(situation, stable.process)
+        for name in (*wanted, *(name for name in deployed if name not in wanted)):
+            yield stable, deployed.get(name) or wanted[name]
+        stable = candidate
+    if not rollout.waiting_for_old:
+        for pool in pools:
+            yield stable, pool
+    for former in rollout.retiring:
+        for pool in _deployed_pools(situation, former.process).values():
+            yield former, pool
+
+
+def _deployed_pools(situation: Situation, process: str) -> dict[str, Pool]:
+    """Return the pools of a process as they were rendered, with the replicas of today."""
+    wanted = {pool.name: pool for pool in situation.effective.pools}
+    found = {}
+    for (name, owner), deployment in sorted(situation.census.deployed.items()):
+        pool = deployed_pool(deployment) or wanted.get(name)
+        if owner == process and pool is not None:
+            replicas = wanted[name].replicas if name in wanted else pool.replicas
+            found[name] = pool.model_copy(update={"replicas": replicas})
+    return found
 
 
 def _backend_key(situation: Situation, pool: Pool, revision: StoredRevision) -> str | None:

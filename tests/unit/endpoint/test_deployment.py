@@ -6,7 +6,7 @@ import pytest
 
 from puna.api.llmendpoint import Pool, RolloutStrategy
 from puna.core.plan import Manifest
-from puna.endpoint.deployment import build_deployment
+from puna.endpoint.deployment import build_deployment, deployed_pool
 from tests.factories import NAME, NAMESPACE, revision, settings
 
 
@@ -35,6 +35,17 @@ def test_it_selects_by_labels_that_no_spec_change_moves() -> None:
     made = built(replicas=7, accelerator="cuda", nodeSelector={"zone": "a"})
     assert made["spec"]["selector"]["matchLabels"] == selector
     assert selector.items() <= made["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_it_says_which_pool_its_pods_were_rendered_for() -> None:
+    wanted: dict[str, Any] = {
+        "accelerator": "cuda",
+        "resources": {"limits": {"cpu": "2"}},
+        "replicas": 3,
+    }
+    pool = Pool.model_validate({"name": "gpu"} | wanted)
+    assert deployed_pool(built(**wanted)) == pool
+    assert deployed_pool({"metadata": {}, "spec": {}}) is None
 
 
 @pytest.mark.parametrize(

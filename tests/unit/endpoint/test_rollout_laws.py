@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -73,7 +75,8 @@ def assert_settled(cluster: FakeCluster) -> None:
     assert roles.count("stable") == 1
     assert len(roles) <= 1 + cluster.settings.revision_history_limit
     assert cluster.condition("Progressing") == ("True", "Complete")
-    ready = ("True", "Ready") if cluster.endpoint.spec.replicas else ("False", "NoReplicas")
+    replicas = cluster.endpoint.spec.replicas
+    ready = ("False", "NoReplicas") if replicas == 0 else ("True", "Ready")
     assert cluster.condition("Ready") == ready
 
 
@@ -228,3 +231,54 @@ def test_a_former_revision_is_kept_for_the_routers_however_old_it_is() -> None:
     assert former < cluster.deployed()
     cluster.settle()
     assert_settled(cluster)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"resources": {"limits": {"memory": "8Gi"}}},
+        {"accelerator": "metal"},
+        {"acceleratorCount": 2},
+        {"nodeSelector": {"zone": "b"}},
+        {"accelerator": None, "pools": [{"name": "gpu", "accelerator": "cuda", "replicas": 2}]},
+    ],
+)
+def test_what_changes_with_the_model_leaves_the_serving_pods_alone(change: dict[str, Any]) -> None:
+    cluster = FakeCluster(endpoint(model=MODELS[0], accelerator="cuda"))
+    cluster.settle()
+    serving = cluster.of_kind("Deployment")[0]
+    (before,) = cluster.pods
+    cluster.edit(model=MODELS[1], **change)
+    for _ in range(3):
+        cluster.reconcile()
+        cluster.run_controllers()
+        assert "deletionTimestamp" not in cluster.pods[before]["metadata"]
+    for name in cluster.pods:
+        cluster.set_ready(name)
+    cluster.reconcile()
+    assert serving["metadata"]["name"] in {
+        item["metadata"]["name"] for item in cluster.of_kind("Deployment")
+    }
+    assert "deletionTimestamp" not in cluster.pods[before]["metadata"]
+    cluster.settle()
+    assert_settled(cluster)
+    assert before not in cluster.pods
+
+
+def test_servers_that_stay_follow_the_replicas_of_today() -> None:
+    cluster = FakeCluster(endpoint(model=MODELS[0]))
+    cluster.settle()
+    cluster.edit(model=MODELS[1], replicas=3)
+    cluster.reconcile()
+    assert [item["spec"]["replicas"] for item in cluster.of_kind("Deployment")] == [3, 3]
+
+
+def test_a_deployment_that_is_deleted_on_the_way_is_restored() -> None:
+    cluster = FakeCluster(endpoint(model=MODELS[0]))
+    cluster.settle()
+    (key,) = [key for key in cluster.objects if key.kind == "Deployment"]
+    cluster.edit(model=MODELS[1])
+    cluster.reconcile()
+    cluster.delete(key)
+    cluster.reconcile()
+    assert key in cluster.objects
