@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from puna.api.llmendpoint import RevisionRole, RolloutStrategy
 from puna.endpoint.revision import StoredRevision
+
+MOST_RETIRING: Final = 4
+"""Former processes that are kept running for routers that have not let go of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ def _stable(value: RolloutInput) -> StoredRevision | None:
     running = [item for item in value.stored if item.proven and item.process in value.live]
     return max(
         stable or running,
-        key=lambda item: item.promoted_at.timestamp() if item.promoted_at else 0,
+        key=_promotion,
         default=None,
     )
 
@@ -105,7 +109,8 @@ def _retiring(
 ) -> tuple[StoredRevision, ...]:
     """Return one revision for each process that still runs besides the needed ones.
 
-    Under Replace, and where the former stable one never served, none is waited for.
+    Where routers that never answer would let them pile up: those promoted last. Under Replace, and
+    where the former stable one never served, none is waited for.
     """
     if value.strategy is RolloutStrategy.REPLACE:
         return ()
@@ -114,4 +119,8 @@ def _retiring(
         for item in retired
         if item.proven and item.process in value.live and item.process not in needed
     }
-    return tuple(by_process.values())
+    return tuple(sorted(by_process.values(), key=_promotion, reverse=True)[:MOST_RETIRING])
+
+
+def _promotion(revision: StoredRevision) -> float:
+    return revision.promoted_at.timestamp() if revision.promoted_at else 0

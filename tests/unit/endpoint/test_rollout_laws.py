@@ -282,3 +282,19 @@ def test_a_deployment_that_is_deleted_on_the_way_is_restored() -> None:
     cluster.delete(key)
     cluster.reconcile()
     assert key in cluster.objects
+
+
+def test_former_revisions_do_not_pile_up_behind_a_router_that_never_answers() -> None:
+    cluster = FakeCluster(endpoint(model=MODELS[0]))
+    cluster.settle()
+    for model in [*MODELS, *MODELS]:
+        cluster.edit(model=model)
+        for _ in range(3):
+            cluster.reconcile()
+            cluster.run_controllers()
+            for name in cluster.pods:
+                cluster.set_ready(name)
+        assert len(cluster.deployed()) <= 6
+        assert_one_revision_has_all_weight(cluster)
+    cluster.settle()
+    assert_settled(cluster)
