@@ -74,6 +74,7 @@ def node_status(
     address: str,
     port: int,
     version: str,
+    agent_version: str,
     ready: bool = True,
 ) -> Manifest:
     """Status of the Node; conditions still without times."""
@@ -93,7 +94,7 @@ def node_status(
             "bootID": host.boot_id,
             "kernelVersion": host.kernel_version,
             "osImage": host.os_image,
-            "containerRuntimeVersion": f"{PROVIDER}://{version.removeprefix('v')}",
+            "containerRuntimeVersion": f"{PROVIDER}://{agent_version}",
             "kubeletVersion": version,
             "kubeProxyVersion": "",
             "operatingSystem": host.operating_system,

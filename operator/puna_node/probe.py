@@ -5,7 +5,8 @@ while the container has not yet passed: at once, then at gaps of a twentieth of 
 gone by, never more often than every 50 ms. An early probe that succeeds counts, as it would have
 at any phase of the period; one that fails counts for nothing, so a container has exactly the time
 that its `failureThreshold` gives it. Early probes are left out where `successThreshold` is above
-one (there the distance of successes is the point) and for liveness.
+one (there the distance of successes is the point). The first liveness probe without an
+`initialDelaySeconds` comes after a period, not at once.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class ProbeSpec:
     success_threshold: int
     failure_threshold: int
     early: bool
+    patient: bool
+    """The first probe waits for a period: nothing that has just started is to be ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,15 @@ def probe_spec(kind: str, probe: Manifest) -> ProbeSpec:
         success_threshold=success_threshold,
         failure_threshold=int(probe.get("failureThreshold") or 3),
         early=kind != LIVENESS and success_threshold == 1,
+        patient=kind == LIVENESS and not probe.get("initialDelaySeconds"),
     )
 
 
 def begin(spec: ProbeSpec, started_at: datetime, now: datetime) -> Probing:
     """A probe of a container that started then, whose gate opened now."""
     first = max(now, started_at + spec.initial_delay)
+    if spec.patient:
+        first += spec.period
     regular = first if not spec.early else first + spec.period
     return Probing(since=first, next_at=first, regular_at=regular)
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -125,6 +126,7 @@ class Registration:
             address=self._address,
             port=self._port,
             version=self._version,
+            agent_version=metadata.version("puna"),
             ready=ready,
         )
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -58,11 +60,15 @@ class Shims:
         return self._ready.popleft() if self._ready else spawn()
 
     def close(self) -> None:
-        """Let those that wait go."""
+        """Let those that wait go, and reap them: a container's first process may reap nobody."""
         if self._refill is not None:
             self._refill.cancel()
-        while self._ready:
-            self._ready.popleft().connection.close()
+        for shim in self._ready:
+            shim.connection.close()
+        for shim in self._ready:
+            with suppress(ChildProcessError):
+                os.waitpid(shim.pid, 0)
+        self._ready.clear()
 
 
 def spawn() -> Shim:

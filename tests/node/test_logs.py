@@ -52,7 +52,7 @@ def test_no_line_is_lost_when_a_log_is_rotated(
 ) -> None:
     count = 220_000
     line = "x" * 80
-    script = f"i=0; while [ $i -lt {count} ]; do echo $i {line}; i=$((i+1)); done; sleep 1"
+    script = f"seq -f '%.0f {line}' 0 {count - 1}; sleep 1"
     spec = pod_spec(shared_agent.node, shell(script), restartPolicy="Never")
     plane.apply(pod(client.namespace, spec))
     client.wait(lambda p: bool(container_state(p).get("running")))

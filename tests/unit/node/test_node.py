@@ -75,11 +75,13 @@ def test_the_status_tells_capacity_and_conditions() -> None:
         address="192.168.1.5",
         port=10250,
         version="v1.36.0-puna-node",
+        agent_version="0.1.0",
     )
     assert status["capacity"]["puna.dev/metal"] == "2"
     assert status["capacity"]["memory"] == f"{32 * 2**20}Ki"
     assert status["allocatable"]["memory"] == f"{32 * 2**20 - 100 * 2**10}Ki"
     assert status["addresses"][0] == {"type": "InternalIP", "address": "192.168.1.5"}
+    assert status["nodeInfo"]["containerRuntimeVersion"] == "puna-node://0.1.0"
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Ready": "True",
         "MemoryPressure": "False",

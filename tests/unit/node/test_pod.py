@@ -163,10 +163,10 @@ def test_the_startup_probe_gates_the_others() -> None:
     assert plan.actions == (Probe("main", "startup"),)
     passed = Probing(NOW, after(9), after(9), passed=True)
     up = facts(main=running(probes={STARTUP: passed}))
-    assert decide(manifest, up, POLICY, NOW).actions == (
-        Probe("main", "readiness"),
-        Probe("main", "liveness"),
-    )
+    opened = decide(manifest, up, POLICY, NOW)
+    assert opened.actions == (Probe("main", "readiness"),)
+    later = decide(manifest, opened.facts, POLICY, after(10))
+    assert later.actions == (Probe("main", "readiness"), Probe("main", "liveness"))
 
 
 def test_a_failed_startup_probe_ends_the_container() -> None:

@@ -52,9 +52,11 @@ def test_early_failures_do_not_count_against_the_threshold() -> None:
 
 def test_liveness_keeps_to_its_period() -> None:
     spec = probe_spec(LIVENESS, {"periodSeconds": 5, "failureThreshold": 2})
-    probing = observe(begin(spec, NOW, NOW), spec, success=False, now=NOW)
-    assert (probing.failures, probing.next_at) == (1, after(5))
+    probing = begin(spec, NOW, NOW)
+    assert probing.next_at == after(5)
     probing = observe(probing, spec, success=False, now=after(5))
+    assert (probing.failures, probing.next_at) == (1, after(10))
+    probing = observe(probing, spec, success=False, now=after(10))
     assert probing.passed is False
 
 
