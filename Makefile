@@ -65,13 +65,13 @@ images: ## Build the container images with docker, podman or buildah
 	@$(PYTHON) -m hack.images
 
 $(READY): pyproject.toml uv.lock $(UV)
-	@echo "environment: uv sync"
-	@$(UV) sync --frozen --quiet --python "$(PYTHON)"
+	@began=$$(date +%s); $(UV) sync --frozen --quiet --python "$(PYTHON)" \
+	&& echo "ok     Environment $(VENV), $$(( $$(date +%s) - began )) s"
 	@touch $@
 
 $(UV):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed (PYTHON=... names one)"; exit 1; }
-	@echo "environment: uv $(UV_VERSION) by $(PYTHON)"
-	@$(PYTHON) -m venv $(TOOLS)
-	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@began=$$(date +%s); $(PYTHON) -m venv $(TOOLS) \
+	&& $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION) \
+	&& echo "ok     uv $(UV_VERSION) by $(PYTHON), $$(( $$(date +%s) - began )) s"
 	@touch $(UV)

@@ -30,6 +30,7 @@ from puna_cli.cluster.settle import UpOptions, settle
 from puna_cli.cluster.state import ClusterState, read_state, write_private
 from puna_cli.cluster.wait import wait_until
 from puna_cli.cluster.workload import agent, agent_config, front, front_control, operator
+from puna_cli.errors import CommandError
 from puna_cli.front.serve import prepare as prepare_front
 from puna_cli.kubectl import Kubectl
 from puna_cli.locks import locked
@@ -99,6 +100,13 @@ def _api_server(
     environment: Mapping[str, str],
     step: Step,
 ) -> Launched:
+    stored = read_state(paths)
+    if stored is not None and stored.kubeconfig is not None:
+        raise CommandError(
+            f"--name {stored.name}: this name stands for the cluster of {stored.kubeconfig}; "
+            f"`puna up --kubeconfig` it, choose another name, or `puna down --purge` it"
+        )
+
     def settled() -> ClusterState:
         return settle(
             read_state(paths),
