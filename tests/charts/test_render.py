@@ -146,6 +146,15 @@ def test_definitions_are_kept_at_uninstallation_unless_told_otherwise(helm: Helm
         assert "annotations" not in definition["metadata"]
 
 
+def test_routers_keep_their_permissions_as_long_as_endpoints_are_kept(helm: Helm) -> None:
+    annotations = {
+        role["metadata"]["name"]: role["metadata"].get("annotations")
+        for role in helm.render().of("ClusterRole")
+    }
+    assert annotations[ROUTER_ROLE] == {"helm.sh/resource-policy": "keep"}
+    assert annotations["puna-operator"] is None
+
+
 def test_definitions_can_be_left_out(helm: Helm) -> None:
     rendered = helm.render("--set", "crds.enabled=false")
     assert list(rendered.of("CustomResourceDefinition")) == []
