@@ -87,21 +87,24 @@ async def read_log(
 ) -> AsyncIterator[bytes]:
     """The log of an attempt; followed, it ends when the attempt has ended and all was read."""
     left = query.limit_bytes
-    async for entry in _entries(log, query, is_running):
-        text = format_entry(entry, since=query.since, timestamps=query.timestamps)
-        if text is None:
-            continue
+    async for entries in _blocks(log, query, is_running):
+        shown = (
+            format_entry(entry, since=query.since, timestamps=query.timestamps) for entry in entries
+        )
+        text = b"".join(part for part in shown if part is not None)
         if left is not None:
             text = text[:left]
             left -= len(text)
-        yield text
+        if text:
+            yield text
         if left == 0:
             return
 
 
-async def _entries(
+async def _blocks(
     log: Path, query: LogQuery, is_running: Callable[[], bool]
-) -> AsyncIterator[bytes]:
+) -> AsyncIterator[list[bytes]]:
+    """Entries of the log, some at a time."""
     place = _begin(log, query.tail_lines)
     if place is None:
         return
@@ -115,8 +118,7 @@ async def _entries(
             block = file.read(BLOCK)
             if block:
                 *lines, rest = (rest + block).split(b"\n")
-                for line in lines:
-                    yield line
+                yield lines
                 await asyncio.sleep(0)
                 continue
             newer = _newer(log, file.fileno())
