@@ -3,68 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from puna.api.conditions import find
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, Pool, RevisionRole
-from puna.api.reasons import ConditionType, Reason
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
+from puna.api.reasons import Reason
 from puna.core.findings import Finding, first_finding
-from puna.core.naming import BACKEND_KEY_MEMBER, BACKEND_KEY_NAME, digest8
+from puna.core.naming import BACKEND_KEY_NAME
 from puna.core.plan import Manifest, Plan
 from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput
 from puna.endpoint.acknowledgement import is_acknowledged, rejection, serves
-from puna.endpoint.census import Census, take
-from puna.endpoint.deployment import build_deployment, deployed_pool
+from puna.endpoint.census import take
+from puna.endpoint.children import build_children
 from puna.endpoint.diagnosis import Diagnosis, diagnose, is_fetching, is_loading
-from puna.endpoint.disruption_budget import build_disruption_budget
-from puna.endpoint.effective import Effective, pools_of, resolve
+from puna.endpoint.effective import pools_of, resolve
 from puna.endpoint.judgement import View
 from puna.endpoint.observed import ObservedEndpoint
-from puna.endpoint.pod import BACKEND_KEY_DIGEST
 from puna.endpoint.progress import fetch_status
+from puna.endpoint.requeue import look_again
 from puna.endpoint.revision import (
     StoredRevision,
-    build_revision,
     new_revision,
     stored_revisions,
 )
-from puna.endpoint.rollout import Rollout, RolloutInput, next_step
-from puna.endpoint.router_config import build_router_config, endpoint_config
-from puna.endpoint.service import build_service
+from puna.endpoint.rollout import Rollout, RolloutInput, history, next_step
+from puna.endpoint.router_config import endpoint_config
+from puna.endpoint.situation import Situation
 from puna.endpoint.status import build_status, transitions
 from puna.settings import Settings
 from puna_router.config import LABEL_PROCESS, config_digest
 
-LONGEST_WAIT: Final = timedelta(seconds=10)
 LOOK_AGAIN: Final = timedelta(seconds=10)
 """For what no watch tells: missing Secrets, foreign objects."""
-PROGRESS_INTERVAL: Final = timedelta(seconds=2)
-ROUTER_INTERVAL: Final = timedelta(milliseconds=100)
-REJECTED_INTERVAL: Final = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """An endpoint whose spec and references are in order, with all that a plan is made from."""
-
-    endpoint: LLMEndpoint
-    effective: Effective
-    observed: ObservedEndpoint
-    census: Census
-    settings: Settings
-    now: datetime
-
-    @property
-    def name(self) -> str:
-        """Name of the endpoint."""
-        return self.endpoint.metadata.name
-
-    @property
-    def namespace(self) -> str:
-        """Namespace of the endpoint."""
-        return self.endpoint.metadata.namespace
 
 
 def plan(
@@ -154,14 +125,14 @@ def _carry_out(situation: Situation, rollout: Rollout) -> Plan[LLMEndpointStatus
     status = build_status(
         endpoint,
         view,
-        revisions=_history(rollout, settings.revision_history_limit),
+        revisions=history(rollout, settings.revision_history_limit),
         public_url=settings.public_url,
     )
     return Plan(
-        _children(situation, rollout, document),
+        build_children(situation, rollout, document),
         status,
         transitions(endpoint.status, status, view),
-        _look_again(view, status, situation.observed),
+        look_again(view, status, situation.observed),
     )
 
 
@@ -199,101 +170,6 @@ def _let_go(situation: Situation, rollout: Rollout) -> tuple[Rollout, str, froze
     if acknowledged and (observed.routers_asked or not observed.routers):
         return replace(rollout, retiring=()), without, digests
     return rollout, beside, digests
-
-
-def _children(situation: Situation, rollout: Rollout, document: str) -> tuple[Manifest, ...]:
-    """Return all children in the order of application: what starts Pods comes first."""
-    name, namespace, pools = situation.name, situation.namespace, situation.effective.pools
-    following = 1 + max((item.number for item in rollout.revisions), default=0)
-    revisions = [
-        build_revision(item, namespace=namespace, endpoint=name, next_number=following)
-        for item in _history(rollout, situation.settings.revision_history_limit)
-        if not item.outdated
-    ]
-    deployments = [
-        build_deployment(
-            namespace=namespace,
-            endpoint=name,
-            pool=pool,
-            revision=revision,
-            strategy=situation.effective.strategy,
-            settings=situation.settings,
-            backend_key=key,
-        )
-        for revision, pool in _wanted_servers(situation, rollout)
-        if (key := _backend_key(situation, pool, revision)) is not None
-    ]
-    budgets = [
-        budget
-        for pool in pools
-        if (budget := build_disruption_budget(namespace=namespace, endpoint=name, pool=pool))
-    ]
-    return (
-        *revisions,
-        *deployments,
-        build_router_config(document, namespace=namespace, endpoint=name),
-        *budgets,
-        build_service(namespace=namespace, endpoint=name),
-    )
-
-
-def _wanted_servers(
-    situation: Situation, rollout: Rollout
-) -> Iterable[tuple[StoredRevision, Pool]]:
-    """Yield which revision is to run in which pool.
-
-    What a change of revision brings for the pools is for the new one alone: servers that stay until
-    it is there are not restarted, whatever else was edited.
-    """
-    pools = situation.effective.pools
-    wanted = {pool.name: pool for pool in pools}
-    stable, candidate = rollout.stable, rollout.candidate
-    if candidate is not None:
-        deployed = _deployed_pools(situation, stable.process)
-        for name in (*wanted, *(name for name in deployed if name not in wanted)):
-            yield stable, deployed.get(name) or wanted[name]
-        stable = candidate
-    if not rollout.waiting_for_old:
-        for pool in pools:
-            yield stable, pool
-    for former in rollout.retiring:
-        for pool in _deployed_pools(situation, former.process).values():
-            yield former, pool
-
-
-def _deployed_pools(situation: Situation, process: str) -> dict[str, Pool]:
-    """Return the pools of a process as they were rendered, with the replicas of today."""
-    wanted = {pool.name: pool for pool in situation.effective.pools}
-    found = {}
-    for (name, owner), deployment in sorted(situation.census.deployed.items()):
-        pool = deployed_pool(deployment) or wanted.get(name)
-        if owner == process and pool is not None:
-            replicas = wanted[name].replicas if name in wanted else pool.replicas
-            found[name] = pool.model_copy(update={"replicas": replicas})
-    return found
-
-
-def _backend_key(situation: Situation, pool: Pool, revision: StoredRevision) -> str | None:
-    """Return the digest of the key that the servers of a Deployment have to require.
-
-    While the Secret is away a Deployment keeps what it has; before it is there none is made,
-    since no Pod could start.
-    """
-    key = _key(situation.observed)
-    if key is not None:
-        return digest8(key)
-    deployment = situation.census.deployed.get((pool.name, revision.process))
-    if deployment is None:
-        return None
-    metadata = deployment["spec"]["template"]["metadata"]
-    digest: str | None = metadata.get("annotations", {}).get(BACKEND_KEY_DIGEST)
-    return digest
-
-
-def _key(observed: ObservedEndpoint) -> str | None:
-    secret = observed.backend_key or {}
-    key: str | None = secret.get("data", {}).get(BACKEND_KEY_MEMBER)
-    return key
 
 
 def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> View:
@@ -341,7 +217,7 @@ def _awaited(situation: Situation, rollout: Rollout) -> str | None:
             if not _of_process((pod,), rollout.stable.process)
         )
         return f"Replace: Pods of the former revision have to end first: {', '.join(leaving)}"
-    if _key(situation.observed) is None:
+    if situation.backend_key is None:
         return (
             f"Secret {BACKEND_KEY_NAME} is not there yet; it comes with the namespace's router, "
             "see ConfigMap puna-router"
@@ -353,34 +229,3 @@ def _of_process(pods: Iterable[Manifest], process: str) -> tuple[Manifest, ...]:
     return tuple(
         pod for pod in pods if pod["metadata"].get("labels", {}).get(LABEL_PROCESS) == process
     )
-
-
-def _history(rollout: Rollout, limit: int) -> tuple[StoredRevision, ...]:
-    """Return the active revisions, those that still run, and others to `limit`, newest first."""
-    running = {item.name for item in rollout.retiring}
-    retired = [item for item in rollout.revisions if item.role is RevisionRole.RETIRED]
-    idle = [item.name for item in retired if item.name not in running]
-    dropped = set(idle[max(0, limit - len(running)) :])
-    return tuple(item for item in rollout.revisions if item.name not in dropped)
-
-
-def _look_again(
-    view: View, status: LLMEndpointStatus, observed: ObservedEndpoint
-) -> timedelta | None:
-    """Return when to look without being woken; None once everything is told by watches."""
-    if observed.rejected is not None:
-        return REJECTED_INTERVAL
-    if view.retiring and view.stable is not None:
-        return _router_interval(view.stable.promoted_at, view.now)
-    if view.complete and view.wanted_replicas and not view.routers_serve:
-        ready = find(status.conditions, ConditionType.READY)
-        return _router_interval(ready.last_transition_time if ready else None, view.now)
-    if view.fetching or any(map(is_fetching, observed.pods)):
-        return PROGRESS_INTERVAL
-    return None
-
-
-def _router_interval(since: datetime | None, now: datetime) -> timedelta:
-    """Return a tenth of the wait so far: a router that does not come round soon has a fault."""
-    waited = now - since if since is not None else timedelta()
-    return min(max(waited / 10, ROUTER_INTERVAL), LONGEST_WAIT)

@@ -77,6 +77,15 @@ def next_step(value: RolloutInput, now: datetime) -> Rollout:
     )
 
 
+def history(rollout: Rollout, limit: int) -> tuple[StoredRevision, ...]:
+    """Return the active revisions, those that still run, and others to `limit`, newest first."""
+    running = {item.name for item in rollout.retiring}
+    retired = [item for item in rollout.revisions if item.role is RevisionRole.RETIRED]
+    idle = [item.name for item in retired if item.name not in running]
+    dropped = set(idle[max(0, limit - len(running)) :])
+    return tuple(item for item in rollout.revisions if item.name not in dropped)
+
+
 def _stable(value: RolloutInput) -> StoredRevision | None:
     """Return the revision that users are served by.
 

@@ -1,0 +1,105 @@
+"""The children of an endpoint, and which of its revisions runs in which pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from puna.api.llmendpoint import Pool
+from puna.core.naming import digest8
+from puna.core.plan import Manifest
+from puna.endpoint.deployment import build_deployment, deployed_pool
+from puna.endpoint.disruption_budget import build_disruption_budget
+from puna.endpoint.pod import BACKEND_KEY_DIGEST
+from puna.endpoint.revision import StoredRevision, build_revision
+from puna.endpoint.rollout import Rollout, history
+from puna.endpoint.router_config import build_router_config
+from puna.endpoint.service import build_service
+from puna.endpoint.situation import Situation
+
+
+def build_children(situation: Situation, rollout: Rollout, document: str) -> tuple[Manifest, ...]:
+    """Return all children in the order of application: what starts Pods comes first."""
+    name, namespace, pools = situation.name, situation.namespace, situation.effective.pools
+    following = 1 + max((item.number for item in rollout.revisions), default=0)
+    revisions = [
+        build_revision(item, namespace=namespace, endpoint=name, next_number=following)
+        for item in history(rollout, situation.settings.revision_history_limit)
+        if not item.outdated
+    ]
+    deployments = [
+        build_deployment(
+            namespace=namespace,
+            endpoint=name,
+            pool=pool,
+            revision=revision,
+            strategy=situation.effective.strategy,
+            settings=situation.settings,
+            backend_key=key,
+        )
+        for revision, pool in _wanted_servers(situation, rollout)
+        if (key := _backend_key(situation, pool, revision)) is not None
+    ]
+    budgets = [
+        budget
+        for pool in pools
+        if (budget := build_disruption_budget(namespace=namespace, endpoint=name, pool=pool))
+    ]
+    return (
+        *revisions,
+        *deployments,
+        build_router_config(document, namespace=namespace, endpoint=name),
+        *budgets,
+        build_service(namespace=namespace, endpoint=name),
+    )
+
+
+def _wanted_servers(
+    situation: Situation, rollout: Rollout
+) -> Iterable[tuple[StoredRevision, Pool]]:
+    """Yield which revision is to run in which pool.
+
+    What a change of revision brings for the pools is for the new one alone: servers that stay until
+    it is there are not restarted, whatever else was edited.
+    """
+    pools = situation.effective.pools
+    wanted = {pool.name: pool for pool in pools}
+    stable, candidate = rollout.stable, rollout.candidate
+    if candidate is not None:
+        deployed = _deployed_pools(situation, stable.process)
+        for name in (*wanted, *(name for name in deployed if name not in wanted)):
+            yield stable, deployed.get(name) or wanted[name]
+        stable = candidate
+    if not rollout.waiting_for_old:
+        for pool in pools:
+            yield stable, pool
+    for former in rollout.retiring:
+        for pool in _deployed_pools(situation, former.process).values():
+            yield former, pool
+
+
+def _deployed_pools(situation: Situation, process: str) -> dict[str, Pool]:
+    """Return the pools of a process as they were rendered, with the replicas of today."""
+    wanted = {pool.name: pool for pool in situation.effective.pools}
+    found = {}
+    for (name, owner), deployment in sorted(situation.census.deployed.items()):
+        pool = deployed_pool(deployment) or wanted.get(name)
+        if owner == process and pool is not None:
+            replicas = wanted[name].replicas if name in wanted else pool.replicas
+            found[name] = pool.model_copy(update={"replicas": replicas})
+    return found
+
+
+def _backend_key(situation: Situation, pool: Pool, revision: StoredRevision) -> str | None:
+    """Return the digest of the key that the servers of a Deployment have to require.
+
+    While the Secret is away a Deployment keeps what it has; before it is there none is made,
+    since no Pod could start.
+    """
+    if situation.backend_key is not None:
+        return digest8(situation.backend_key)
+    deployment = situation.census.deployed.get((pool.name, revision.process))
+    if deployment is None:
+        return None
+    metadata = deployment["spec"]["template"]["metadata"]
+    digest: str | None = metadata.get("annotations", {}).get(BACKEND_KEY_DIGEST)
+    return digest

@@ -1,0 +1,40 @@
+"""When to look at an endpoint again without being woken."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from puna.api.conditions import find
+from puna.api.llmendpoint import LLMEndpointStatus
+from puna.api.reasons import ConditionType
+from puna.endpoint.diagnosis import is_fetching
+from puna.endpoint.judgement import View
+from puna.endpoint.observed import ObservedEndpoint
+
+LONGEST_WAIT: Final = timedelta(seconds=10)
+PROGRESS_INTERVAL: Final = timedelta(seconds=2)
+ROUTER_INTERVAL: Final = timedelta(milliseconds=100)
+REJECTED_INTERVAL: Final = timedelta(seconds=60)
+
+
+def look_again(
+    view: View, status: LLMEndpointStatus, observed: ObservedEndpoint
+) -> timedelta | None:
+    """Return when to look without being woken; None once everything is told by watches."""
+    if observed.rejected is not None:
+        return REJECTED_INTERVAL
+    if view.retiring and view.stable is not None:
+        return _router_interval(view.stable.promoted_at, view.now)
+    if view.complete and view.wanted_replicas and not view.routers_serve:
+        ready = find(status.conditions, ConditionType.READY)
+        return _router_interval(ready.last_transition_time if ready else None, view.now)
+    if view.fetching or any(map(is_fetching, observed.pods)):
+        return PROGRESS_INTERVAL
+    return None
+
+
+def _router_interval(since: datetime | None, now: datetime) -> timedelta:
+    """Return a tenth of the wait so far: a router that does not come round soon has a fault."""
+    waited = now - since if since is not None else timedelta()
+    return min(max(waited / 10, ROUTER_INTERVAL), LONGEST_WAIT)
