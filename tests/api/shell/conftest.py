@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from puna.cluster.resources import CHILDREN, ENDPOINTS, ResourceType
+from puna.cluster.resources import CHILDREN, ENDPOINTS
 from puna.core.plan import Manifest
+from puna_cli.cluster.api import LocalApi
 from tests.cluster import ControlPlane, eventually
 from tests.operator_process import OperatorProcess, operator
 
+SAME = 6
+"""Looks, a tenth of a second apart, in which nothing changes: the operator has settled."""
 KINDS = {resource.kind: resource for resource in (*CHILDREN, ENDPOINTS)}
 
 
@@ -23,6 +27,7 @@ class Team:
 
     plane: ControlPlane
     namespace: str
+    api: LocalApi
 
     def apply(self, kind: str, name: str, api_version: str = "v1", **members: Any) -> None:
         """Apply an object of this namespace as a user."""
@@ -42,11 +47,11 @@ class Team:
 
     def get(self, kind: str, name: str) -> Manifest | None:
         """An object, if it is there."""
-        return self.plane.get(KINDS[kind].path(self.namespace, name))
+        return self.api.get(KINDS[kind].path(self.namespace, name))
 
     def all(self, kind: str) -> list[Manifest]:
         """All of Puna's objects of a kind."""
-        answer = self.plane.get(KINDS[kind].path(self.namespace))
+        answer = self.api.get(KINDS[kind].path(self.namespace))
         assert answer is not None
         return [
             item
@@ -65,7 +70,7 @@ class Team:
     def versions(self) -> dict[tuple[str, str], str]:
         """Version of every child and endpoint."""
         found = {key: item["metadata"]["resourceVersion"] for key, item in self.children().items()}
-        answer = self.plane.get(ENDPOINTS.path(self.namespace)) or {"items": []}
+        answer = self.api.get(ENDPOINTS.path(self.namespace)) or {"items": []}
         for item in answer["items"]:
             metadata = item["metadata"]
             found["LLMEndpoint", metadata["name"]] = metadata["resourceVersion"]
@@ -99,26 +104,29 @@ class Team:
         )
 
     def settled(self) -> dict[tuple[str, str], str]:
-        """Versions of everything once they stay as they are for a second."""
+        """Versions of everything once they stay as they are for a while."""
         last: list[dict[tuple[str, str], str]] = []
 
         def same() -> bool:
             last.append(self.versions())
-            return len(last) > 20 and all(item == last[-1] for item in last[-20:])
+            return len(last) > SAME and all(item == last[-1] for item in last[-SAME:])
 
         eventually(same, what="nothing to change any more")
         return last[-1]
 
 
-def object_type(kind: str) -> ResourceType:
-    """Where objects of a kind lie."""
-    return KINDS[kind]
+@contextmanager
+def new_team(plane: ControlPlane) -> Iterator[Team]:
+    """A fresh namespace."""
+    with LocalApi(plane.paths, plane.server) as api:
+        yield Team(plane, plane.new_namespace(), api)
 
 
 @pytest.fixture
-def team(crds: ControlPlane) -> Team:
+def team(crds: ControlPlane) -> Iterator[Team]:
     """A fresh namespace of an API server without controllers."""
-    return Team(crds, crds.new_namespace())
+    with new_team(crds) as made:
+        yield made
 
 
 @pytest.fixture

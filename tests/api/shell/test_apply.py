@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from puna.cluster.resources import CHILDREN
+from puna.core.plan import Manifest
 from tests.api.shell.conftest import Team
 from tests.cluster import eventually
 from tests.operator_process import OperatorProcess, operator
@@ -45,24 +46,21 @@ def test_a_second_pass_and_a_restart_write_nothing(team: Team, tmp_path: Path) -
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
 
 
-@pytest.mark.parametrize(
-    "kind", [resource.kind for resource in CHILDREN if resource.kind != "Role"]
-)
-def test_a_deleted_child_of_each_kind_is_restored(
-    kind: str, team: Team, running: OperatorProcess
-) -> None:
+def test_a_deleted_child_of_each_kind_is_restored(team: Team, running: OperatorProcess) -> None:
     team.endpoint(**RICH)
     eventually(team.is_complete)
     eventually(lambda: team.all("PodDisruptionBudget"))
-    team.settled()
-    before = {item["metadata"]["name"]: item["metadata"]["uid"] for item in team.all(kind)}
-    team.plane.kubectl("delete", "-n", team.namespace, kind, *before, "--wait=false")
+    for kind in [resource.kind for resource in CHILDREN if resource.kind != "Role"]:
+        team.settled()
+        before = {item["metadata"]["name"]: item["metadata"]["uid"] for item in team.all(kind)}
+        assert before, kind
+        team.plane.kubectl("delete", "-n", team.namespace, kind, *before, "--wait=false")
 
-    def restored() -> bool:
-        now = {item["metadata"]["name"]: item["metadata"]["uid"] for item in team.all(kind)}
-        return set(now) == set(before) and not set(now.values()) & set(before.values())
+        def restored(kind: str = kind, before: Manifest = before) -> bool:
+            now = {item["metadata"]["name"]: item["metadata"]["uid"] for item in team.all(kind)}
+            return set(now) == set(before) and not set(now.values()) & set(before.values())
 
-    eventually(restored, what=f"{kind} to be restored; {running.text()[-2000:]}")
+        eventually(restored, what=f"{kind} to be restored; {running.text()[-2000:]}")
 
 
 def test_what_others_set_survives_and_what_is_ours_is_put_back(
@@ -136,8 +134,8 @@ def test_a_foreign_object_with_a_childs_name_is_left_alone(
     assert team.get(kind, name) == before
     assert team.deployment() is None
     team.plane.kubectl("delete", "-n", team.namespace, kind, name)
+    eventually(lambda: team.condition("Accepted")[0] == "True", what=running.text())
     eventually(team.is_complete, what=running.text())
-    assert team.condition("Accepted")[0] == "True"
 
 
 def test_a_foreign_deployment_with_a_childs_name_is_left_alone(team: Team, tmp_path: Path) -> None:
