@@ -17,9 +17,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 PYTHON: Final = sys.executable
-CLUSTER_TIERS: Final = ("tests/api", "tests/e2e")
-BESIDE: Final = ("tests/bench",)
-"""Not part of `make test`."""
+NOT_TESTS: Final = ("--ignore=tests/bench",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +31,28 @@ class Job:
 def pytest_job(name: str, *arguments: str) -> Job:
     """A pytest run without a cache: two of them share this folder."""
     options = ("-q", "-p", "no:cacheprovider", "--durations=8", "--durations-min=3")
-    return Job(name, (PYTHON, "-m", "pytest", *options, *arguments))
+    return Job(name, (PYTHON, "-m", "pytest", *options, *NOT_TESTS, *arguments))
 
 
 def lanes() -> tuple[tuple[Job, ...], ...]:
     """What runs side by side: each lane one job after the other."""
-    outside = [f"--ignore={folder}" for folder in (*CLUSTER_TIERS, *BESIDE)]
+    helm = "from tests.charts.helm import helm_binary; print(helm_binary())"
     return (
-        (Job("check", ("make", "check")), pytest_job("tests without a cluster", *outside)),
+        (
+            Job("check", ("make", "check")),
+            pytest_job("tests without a cluster", "-m", "not api and not e2e"),
+        ),
         (
             Job("Kubernetes programs", (PYTHON, "-m", "puna_cli", "binaries")),
-            pytest_job("tests with an API server", "tests/api"),
+            Job("Helm", (PYTHON, "-c", helm)),
+            pytest_job("tests with an API server", "-m", "api and not e2e"),
         ),
     )
 
 
 def alone() -> tuple[Job, ...]:
     """What runs after the lanes, with the machine to itself."""
-    return (pytest_job("tests with a whole cluster", "tests/e2e"),)
+    return (pytest_job("tests with a whole cluster", "-m", "e2e"),)
 
 
 @dataclass(frozen=True, slots=True)

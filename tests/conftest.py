@@ -16,6 +16,16 @@ from tests.cluster import (
     start_local_cluster,
 )
 
+BUILT = {"control_plane", "controlled_plane", "home", "helm"}
+"""Fixtures that need programs built from Go, which may take minutes the first time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # `make test` runs these where nothing has to wait for them.
+    for item in items:
+        if isinstance(item, pytest.Function) and BUILT & set(item.fixturenames):
+            item.add_marker(pytest.mark.api)
+
 
 def pytest_configure() -> None:
     # A terminated session ends its clusters as an interrupted one does.

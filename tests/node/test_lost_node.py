@@ -15,6 +15,8 @@ from puna_node.host import local_address
 from tests.cluster import ControlPlane, binaries, eventually, start_control_plane
 from tests.node.agents import Client, is_ready, new_agent, pod, pod_spec, shell, timed
 
+pytestmark = pytest.mark.api
+
 IMPATIENT = (
     "--controllers=*",
     "--node-monitor-period=0.5s",
