@@ -53,7 +53,11 @@ def cluster_options(command: Any) -> Any:
             type=click.Path(exists=True, file_okay=False, resolve_path=True),
             help="Folder that file:// models may lie in; may be repeated.",
         ),
-        click.option("--llama-server", help="Path of a llama-server to use."),
+        click.option(
+            "--llama-server",
+            type=click.Path(resolve_path=True),
+            help="Path of a llama-server to use.",
+        ),
     ):
         command = option(command)
     return command

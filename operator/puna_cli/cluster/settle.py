@@ -51,6 +51,7 @@ def settle(
             ports=choose_ports(is_free, shuffled, options.port, name=options.name),
             accelerator=options.accelerator or default_accelerator,
             models_folders=options.models_folders or (default_models_folder,),
+            llama_server=options.llama_server,
         )
     moved = [
         field
@@ -66,5 +67,6 @@ def settle(
             "ports": stored.ports.model_copy(update=replaced),
             "accelerator": options.accelerator or stored.accelerator,
             "models_folders": options.models_folders or stored.models_folders,
+            "llama_server": options.llama_server or stored.llama_server,
         }
     )

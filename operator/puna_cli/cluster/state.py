@@ -33,6 +33,8 @@ class ClusterState(BaseModel):
     ports: Ports
     accelerator: str = "cpu"
     models_folders: tuple[str, ...] = ()
+    llama_server: str | None = None
+    """The llama-server that the user named; absent: the best one that is found."""
     kubeconfig: str | None = None
     """Kubeconfig of a cluster that was there before: then only the operator runs here."""
 

@@ -57,7 +57,6 @@ class Host:
 
     binaries: Binaries
     envoy: str
-    llama_server: tuple[str, ...]
 
     @property
     def kubectl(self) -> Path:
@@ -74,7 +73,9 @@ def up(options: UpOptions, environment: Mapping[str, str], report: Report) -> Cl
     paths = cluster_paths(environment, options.name)
     with report.step("Kubernetes programs") as step:
         binaries = find_binaries(environment, step)
-    host = Host(binaries, find_envoy(), find_llama_server(options.llama_server, environment))
+    host = Host(binaries, find_envoy())
+    # Before anything starts: what was named has to be there.
+    find_llama_server(options.llama_server, environment)
     make_folders(paths)
     with locked(paths.lock, lambda: report.waiting("another command works on this cluster")):
         with report.step("API server and front") as step:
@@ -134,11 +135,12 @@ def _workload(
     step: Step,
 ) -> tuple[str, ...]:
     python, state = sys.executable, launched.state
+    llama_server = find_llama_server(state.llama_server, environment)
     for folder in state.models_folders:
         Path(folder).mkdir(parents=True, exist_ok=True)
     programs = (
         *controllers(paths, host.binaries.folder),
-        _agent(paths, state, host),
+        _agent(paths, state, llama_server),
         front_control(paths, state, python, code_of("puna_cli", "front")),
         operator(paths, state, python, environment, code_of("puna")),
     )
@@ -147,12 +149,12 @@ def _workload(
     return tuple(started)
 
 
-def _agent(paths: ClusterPaths, state: ClusterState, host: Host) -> Program:
+def _agent(paths: ClusterPaths, state: ClusterState, llama_server: tuple[str, ...]) -> Program:
     config = agent_config(
         paths,
         state,
         python=sys.executable,
-        llama_server=host.llama_server,
+        llama_server=llama_server,
         accelerators=accelerator_count(state.accelerator),
     )
     file = paths.agent / "agent.json"

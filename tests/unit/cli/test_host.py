@@ -52,7 +52,7 @@ def test_a_llama_server_is_the_given_one_else_the_one_on_path_else_our_own(tmp_p
 
 
 def test_a_llama_server_that_is_no_program_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="--llama-server .*none: no executable file"):
+    with pytest.raises(CommandError, match=r"--llama-server .*none: no executable file"):
         find_llama_server(str(tmp_path / "none"), {})
 
 

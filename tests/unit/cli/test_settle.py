@@ -74,6 +74,11 @@ def test_options_replace_what_was_remembered() -> None:
     assert (changed.accelerator, changed.models_folders) == ("cuda", ("/other",))
 
 
+def test_a_named_llama_server_is_remembered() -> None:
+    named = settled(STORED, UpOptions(llama_server="/opt/llama-server"), running=EVERYTHING)
+    assert settled(named, UpOptions(), running=EVERYTHING).llama_server == "/opt/llama-server"
+
+
 def test_too_few_free_ports_are_an_error() -> None:
     with pytest.raises(CommandError, match="too few free ports"):
         choose(range(3), 4, lambda _: True)
