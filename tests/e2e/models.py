@@ -46,3 +46,9 @@ class Models:
         """Slow enough to do something while a stream runs."""
         path = self.folder / "slow.gguf"
         return ModelFile(path, write_slow_gguf(path))
+
+    @cached_property
+    def stand_in(self) -> ModelFile:
+        """A name that has the stand-in started in place of llama-server."""
+        path = self.folder / "stand-in.gguf"
+        return ModelFile(path, write_tiny_gguf(path))

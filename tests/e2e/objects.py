@@ -72,7 +72,7 @@ class Objects:
             return None
         return _document(answer)
 
-    def list(self, kind: str, namespace: str, selector: str = "") -> list[Manifest]:
+    def all(self, kind: str, namespace: str, selector: str = "") -> list[Manifest]:
         """The objects of a kind, each with its kind."""
         parameters = {"labelSelector": selector} if selector else {}
         answer = _document(self._client.get(_path(kind, namespace), params=parameters))
@@ -106,7 +106,7 @@ class Objects:
 
     def children(self, namespace: str) -> list[Manifest]:
         """Everything in a namespace that carries our label, and what Deployments made of it."""
-        return [item for kind in CHILD_KINDS for item in self.list(kind, namespace, OURS)]
+        return [item for kind in CHILD_KINDS for item in self.all(kind, namespace, OURS)]
 
 
 def condition(manifest: Manifest | None, kind: str) -> Manifest:

@@ -63,7 +63,7 @@ def container_process(pod: Manifest, container: str) -> psutil.Process:
     marks = {
         "llama-server": (pod["status"].get("podIP", "-"), "--sse-ping-interval"),
         "control": ("puna_router", "--listen=" + pod["status"].get("podIP", "-"), "serve"),
-        "envoy": (f"/{uid[:8]}", "--config-path="),
+        "envoy": (f"/{uid[:8]}/", "--config-path"),
     }[container]
     matching = [
         process

@@ -117,7 +117,7 @@ class Stage:
         endpoint = self.find(name)
         conditions = (endpoint or {}).get("status", {}).get("conditions", [])
         lines = [f"{c['type']}={c['status']} {c['reason']}: {c['message']}" for c in conditions]
-        for pod in self.objects.list("Pod", self.namespace):
+        for pod in self.objects.all("Pod", self.namespace):
             status = pod.get("status", {})
             states = [
                 {entry["name"]: entry.get("state")}
@@ -132,12 +132,12 @@ class Stage:
     def pods(self, endpoint: str = "chat") -> list[Manifest]:
         """llama-server Pods of an LLMEndpoint that are not being deleted."""
         selector = f"puna.dev/endpoint={endpoint},puna.dev/process"
-        found = self.objects.list("Pod", self.namespace, selector)
+        found = self.objects.all("Pod", self.namespace, selector)
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def router_pods(self) -> list[Manifest]:
         """Pods of the namespace's router that are not being deleted."""
-        found = self.objects.list("Pod", self.namespace, "app.kubernetes.io/component=router")
+        found = self.objects.all("Pod", self.namespace, "app.kubernetes.io/component=router")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def ask(self, model: str = "chat", *, path: str = "/v1/completions", **body: Any) -> Manifest:
@@ -163,6 +163,6 @@ class Stage:
 
     def delete_everything(self) -> None:
         """Delete the LLMEndpoints and wait until no Pod is left."""
-        for endpoint in self.objects.list("LLMEndpoint", self.namespace):
+        for endpoint in self.objects.all("LLMEndpoint", self.namespace):
             self.objects.delete("LLMEndpoint", self.namespace, endpoint["metadata"]["name"])
-        eventually(lambda: not self.objects.list("Pod", self.namespace), seconds=60, what="no Pods")
+        eventually(lambda: not self.objects.all("Pod", self.namespace), seconds=60, what="no Pods")

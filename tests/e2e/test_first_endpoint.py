@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -89,7 +90,8 @@ def test_model_lists_hold_every_endpoint(chat: Stage) -> None:
 
 def test_generate_plain_and_streamed(chat: Stage) -> None:
     answer = chat.ask(path="/llm/generate", n_predict=3)
-    assert answer["content"] and answer["stop"] is True
+    assert answer["content"]
+    assert answer["stop"] is True
     with httpx.stream(
         "POST",
         f"{chat.url}/llm/generate/stream",
@@ -116,7 +118,7 @@ def test_a_servers_own_api_is_reached_by_name(chat: Stage) -> None:
 
 
 def test_forced_values_reach_the_server_and_defaults_yield(chat: Stage) -> None:
-    asked = {"temperature": 1.5, "top_k": 3, "seed": 99, "max_tokens": 8}
+    asked: dict[str, Any] = {"temperature": 1.5, "top_k": 3, "seed": 99, "max_tokens": 8}
     forced = chat.ask("chat:precise", path="/endpoints/chat/completion", **asked)
     assert forced["tokens_predicted"] == 5
     settings = forced["generation_settings"]
@@ -176,7 +178,7 @@ def test_delete_leaves_nothing(stage: Stage) -> None:
     left = {
         (item["kind"], item["metadata"]["name"])
         for kind in ("ConfigMap", "Secret", "Service", "ServiceAccount", "ReplicaSet", "Pod")
-        for item in stage.objects.list(kind, stage.namespace)
+        for item in stage.objects.all(kind, stage.namespace)
     }
     assert left <= LEFT_ALONE
     eventually(lambda: not any(map(Path.exists, folders)), seconds=20, what="no Pod's folder")
@@ -184,7 +186,7 @@ def test_delete_leaves_nothing(stage: Stage) -> None:
 
 def pod_folders(stage: Stage) -> list[Path]:
     """Folders of the agent for the namespace's Pods."""
-    names = {pod["metadata"]["uid"][:8] for pod in stage.objects.list("Pod", stage.namespace, OURS)}
+    names = {pod["metadata"]["uid"][:8] for pod in stage.objects.all("Pod", stage.namespace, OURS)}
     return [
         path
         for path in stage.cluster.paths.agent.rglob("*")

@@ -41,7 +41,7 @@ class Outcome:
     @property
     def good(self) -> bool:
         """Whether the client got all it asked for."""
-        return self.status == 200 and self.complete and not self.problem  # noqa: PLR2004
+        return self.status == 200 and self.complete and not self.problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ async def ask(session: aiohttp.ClientSession, load: Load, outcome: Outcome, toke
     try:
         async with session.post(f"{load.url}/v1/completions", json=body) as answer:
             outcome.status, outcome.headers_at = answer.status, time.monotonic()
-            if answer.status != 200 or not outcome.streamed:  # noqa: PLR2004
+            if answer.status != 200 or not outcome.streamed:
                 text = await answer.text()
-                if answer.status != 200:  # noqa: PLR2004
+                if answer.status != 200:
                     outcome.problem = text
                 else:
                     outcome.complete = "choices" in json.loads(text)
@@ -121,9 +121,13 @@ class Traffic:
         """Begin."""
         self._thread.start()
 
+    def finish(self) -> None:
+        """Let requests under way be the last ones."""
+        self._stop.set()
+
     def stop(self, seconds: float = REQUEST_SECONDS) -> list[Outcome]:
         """Let requests under way end; returns all outcomes."""
-        self._stop.set()
+        self.finish()
         self._thread.join(seconds)
         assert not self._thread.is_alive(), f"requests hang: {self.under_way()}"
         return self.outcomes
