@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -81,7 +83,8 @@ class Stub:
     port: int = 0
     requests: list[Recorded] = field(default_factory=list)
     checks: int = 0
-    _server: asyncio.Server | None = None
+    _listener: socket.socket | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def start(self) -> None:
@@ -99,12 +102,32 @@ class Stub:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
 
     async def _start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, limit=1 << 26)
-        self.port = self._server.sockets[0].getsockname()[1]
+        # Accepts by itself: what asyncio offers may lose a connection when it is told to stop.
+        self._listener = socket.create_server((self.host, self.port), backlog=1024)
+        self._listener.settimeout(0)
+        self.port = self._listener.getsockname()[1]
+        self.loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            while True:
+                connection, _ = listener.accept()
+                task = self.loop.create_task(self._take(connection))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, connection: socket.socket) -> None:
+        reader = asyncio.StreamReader(limit=1 << 26)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
+        await self._serve(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def _kill(self) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self.loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         for writer in list(self._writers):
             writer.transport.abort()
         await asyncio.sleep(0)
@@ -124,6 +147,9 @@ class Stub:
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             self._writers.discard(writer)
             writer.close()
@@ -178,5 +204,6 @@ class Stubs:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0.05)  # for the ends of transports
 
         asyncio.run_coroutine_threadsafe(cancel(), self.loop).result(10)

@@ -120,14 +120,18 @@ def _outlier_detection() -> Resource:
 
 
 def _least_request() -> Resource:
-    """The backend with the fewest requests under way, of all: pools are small, requests long."""
+    """The less busy of two backends drawn at random.
+
+    Not the least busy of all: a backend that fails at once is always that, so another attempt would
+    find it again, however often it asks for one that has not been tried.
+    """
     return {
         "typed_extension_config": {
             "name": "envoy.load_balancing_policies.least_request",
             "typed_config": {
                 "@type": "type.googleapis.com/"
                 "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
-                "selection_method": "FULL_SCAN",
+                "choice_count": 2,
             },
         }
     }

@@ -124,8 +124,8 @@ def _retry_policy(retries: int) -> Resource:
         "retriable_status_codes": [503],
         "num_retries": retries,
         "retry_host_predicate": [PREVIOUS_HOSTS],
-        # Among equally busy backends the choice is by chance: enough draws to find another one.
-        "host_selection_retry_max_attempts": 32,
+        # A busier backend is drawn with a chance of 1 in 4 where there are two: draw often enough.
+        "host_selection_retry_max_attempts": 100,
         "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.250s"},
     }
 
