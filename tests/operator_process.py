@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.cluster import eventually
 
-TICKS = os.sysconf("SC_CLK_TCK")
+MEBIBYTE = 1 << 20
 
 
 @dataclass(slots=True)
@@ -47,13 +49,19 @@ class OperatorProcess:
 
     def cpu_seconds(self) -> float:
         """CPU time used so far."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system
 
-    def memory_mib(self, field: str = "VmRSS") -> float:
-        """Memory by a field of /proc/PID/status."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(rf"^{field}:\s+(\d+)", status, re.MULTILINE)
+    def memory_mib(self) -> float:
+        """Memory that it occupies."""
+        return psutil.Process(self.process.pid).memory_info().rss / MEBIBYTE
+
+    def peak_memory_mib(self) -> float:
+        """Most memory that it ever occupied; what it occupies now where nobody counts."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.exists():
+            return self.memory_mib()
+        found = re.search(r"^VmHWM:\s+(\d+)", status.read_text(encoding="utf-8"), re.MULTILINE)
         assert found is not None
         return int(found[1]) / 1024
 
