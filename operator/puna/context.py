@@ -17,6 +17,7 @@ from puna.cluster.references import References
 from puna.cluster.resources import ResourceType
 from puna.cluster.telemetry import Telemetry
 from puna.cluster.unlabelled import Unlabelled
+from puna.core.findings import Finding
 from puna.core.keyed_queue import Key
 from puna.core.plan import Manifest, ObjectKey, key_of
 from puna.metrics import Metrics
@@ -44,6 +45,8 @@ class Context:
     clock: Callable[[], datetime]
     endpoints: Parsed[LLMEndpoint]
     presets: Parsed[Preset]
+    obstacles: dict[str, Finding] = field(default_factory=dict)
+    """What keeps a namespace's router from being built, by namespace."""
     writing: dict[ObjectKey, list[Change]] = field(default_factory=dict)
     """Objects that are being written, with what watches have shown of them meanwhile."""
 

@@ -43,6 +43,8 @@ class Kind(Generic[ResourceT, ObservedT, StatusT]):
     """Owner reference of those children that name no owner themselves."""
     status: StoredStatus[ResourceT] | None
     """Where the status is stored; None: the kind has none."""
+    tell: Callable[[Context, Ref, StatusT], None] | None
+    """What becomes of the status of a kind that stores none."""
     first: frozenset[str] | None
     """Kinds of children that start Pods: they go out together, and before what other resources have
     left to do. None: the kind is one that others wait for, all its children come first."""

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
 from puna.cluster.resources import ENDPOINTS
-from puna.core.plan import Manifest
+from puna.context import Context
+from puna.core.findings import Finding
+from puna.core.plan import Manifest, Ref
 from puna.endpoint.observed import ObservedEndpoint
 from puna.endpoint.plan import plan as plan_endpoint
 from puna.endpoint.unreadable import unreadable_status
@@ -21,8 +23,8 @@ from puna.observe import (
     observe_endpoint,
     observe_namespace,
 )
-from puna.store import Store
-from puna.triggers import ENDPOINT, NAMESPACE, SETTLE_SECONDS
+from puna.store import Store, ref_of
+from puna.triggers import ENDPOINT, NAMESPACE, SETTLE_SECONDS, endpoint_key
 
 
 def _endpoint_owner(_: Store, endpoint: LLMEndpoint) -> Manifest | None:
@@ -43,6 +45,18 @@ def _namespace_owner(store: Store, resource: RouterNamespace) -> Manifest | None
     }
 
 
+def _tell_endpoints(context: Context, ref: Ref, obstacle: Finding | None) -> None:
+    """Let the endpoints of a namespace say what keeps them from having a router."""
+    if context.obstacles.get(ref.namespace) == obstacle:
+        return
+    if obstacle is None:
+        del context.obstacles[ref.namespace]
+    else:
+        context.obstacles[ref.namespace] = obstacle
+    for manifest in context.store.in_namespace(ENDPOINT, ref.namespace):
+        context.wakeups.wake(endpoint_key(ref_of(manifest)))
+
+
 LLM_ENDPOINT: Final[Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus]] = Kind(
     name=ENDPOINT,
     find=find_endpoint,
@@ -50,16 +64,18 @@ LLM_ENDPOINT: Final[Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus]] = Ki
     plan=plan_endpoint,
     owner=_endpoint_owner,
     status=StoredStatus(ENDPOINTS, lambda endpoint: endpoint.status, unreadable_status),
+    tell=None,
     first=frozenset({"ControllerRevision", "Deployment"}),
     settle_seconds=SETTLE_SECONDS,
 )
-ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, None]] = Kind(
+ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, Finding | None]] = Kind(
     name=NAMESPACE,
     find=find_namespace,
     observe=observe_namespace,
     plan=plan_namespace,
     owner=_namespace_owner,
     status=None,
+    tell=_tell_endpoints,
     first=None,
     settle_seconds=0.0,
 )

@@ -47,6 +47,7 @@ async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedE
         routers_asked=asked,
         progress=_progress(context, ref, pods),
         backend_key=backend_key(store, namespace),
+        router_obstacle=context.obstacles.get(namespace),
     )
 
 

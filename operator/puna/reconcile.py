@@ -84,6 +84,8 @@ async def reconcile(
         work.waiting = bool(orphaned)
     if kind.status is not None and (work.rejected is not None or not work.started):
         await work.store_status(kind.status, kind.status.read(resource), plan.status, plan.events)
+    if kind.tell is not None:
+        kind.tell(context, key.ref, plan.status)
     return Outcome(_again(kind, plan, work), work.rejected)
 
 

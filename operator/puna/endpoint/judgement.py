@@ -144,7 +144,7 @@ def _available(view: View) -> Condition:
     ready, wanted = view.stable_replicas, view.wanted_replicas
     if ready and view.router_ready:
         return _condition(view, kind, "True", Reason.REPLICAS_READY)
-    if ready:
+    if ready and view.problem is None:
         message = "no router Pod of the namespace is ready; see Deployment puna-router"
         return _condition(view, kind, "False", Reason.ROUTER_NOT_READY, message)
     if wanted == 0:

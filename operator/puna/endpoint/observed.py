@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from puna.api.preset import Preset
+from puna.core.findings import Finding
 from puna.core.plan import Manifest, ObjectKey
 from puna_fetch.config import Progress
 from puna_router.config import EndpointState
@@ -45,5 +46,7 @@ class ObservedEndpoint:
     """Last progress line by Pod, of those that are fetching."""
     backend_key: Manifest | None = None
     """Secret `puna-backend-key` of the namespace, once it is there."""
+    router_obstacle: Finding | None = None
+    """What keeps the namespace's router from being built."""
     rejected: str | None = None
     """The API server's words, if it refused a child in the pass before."""

@@ -179,6 +179,9 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
     pods = _of_process(observed.pods, newest.process)
     if observed.rejected is not None:
         problem: Diagnosis | None = Diagnosis(Reason.APPLY_REJECTED, observed.rejected)
+    elif observed.router_obstacle is not None and not observed.routers:
+        obstacle = observed.router_obstacle
+        problem = Diagnosis(obstacle.reason, obstacle.message)
     else:
         deployments = [
             item for (_, process), item in census.deployed.items() if process == newest.process

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from puna.api.reasons import Reason
+from puna.core.findings import Finding
 from puna.core.plan import Manifest, Plan
 from puna.namespace.access import build_role_binding, build_service_account
 from puna.namespace.anchor import build_anchor, find_anchor
@@ -24,15 +26,19 @@ def plan(
     observed: ObservedNamespace,
     settings: Settings,
     now: datetime,  # noqa: ARG001 - every plan has the same signature
-) -> Plan[None]:
-    """Return the shared objects: the anchor first; the rest once the anchor can own them."""
+) -> Plan[Finding | None]:
+    """Return the shared objects: the anchor first; the rest once the anchor can own them.
+
+    The status is what keeps the router from being built, for the endpoints to tell.
+    """
     if observed.foreign:
-        return Plan(None, None, requeue_after=LOOK_AGAIN)
+        return Plan(None, _conflict(observed), requeue_after=LOOK_AGAIN)
+    refused = _refused(observed)
     requeue = REJECTED_INTERVAL if observed.rejected is not None else None
     anchor = build_anchor(namespace)
     live = find_anchor(observed.children)
     if live is None:
-        return Plan((anchor,), None, requeue_after=requeue)
+        return Plan((anchor,), refused, requeue_after=requeue)
     name = namespace.namespace
     account = _find(observed, "ServiceAccount")
     deployment = build_deployment(
@@ -52,7 +58,22 @@ def plan(
         *build_network_policies(name),
         *((budget,) if budget else ()),
     )
-    return Plan(children, None, requeue_after=requeue)
+    return Plan(children, refused, requeue_after=requeue)
+
+
+def _conflict(observed: ObservedNamespace) -> Finding:
+    key = min(observed.foreign)
+    return Finding(
+        Reason.NAME_CONFLICT,
+        f"{key.kind} {key.name} exists and does not belong to Puna, so the namespace gets no "
+        "router; delete it or create the LLMEndpoint in another namespace",
+    )
+
+
+def _refused(observed: ObservedNamespace) -> Finding | None:
+    if observed.rejected is None:
+        return None
+    return Finding(Reason.APPLY_REJECTED, f"the namespace's router: {observed.rejected}")
 
 
 def _find(observed: ObservedNamespace, kind: str) -> Manifest | None:

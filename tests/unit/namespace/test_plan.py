@@ -4,6 +4,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from puna.api.reasons import Reason
+from puna.core.findings import Finding
 from puna.core.plan import Manifest, ObjectKey, Plan
 from puna.namespace.observed import ObservedNamespace
 from puna.namespace.plan import plan
@@ -22,7 +24,7 @@ ANCHOR = live("ConfigMap")
 ACCOUNT = live("ServiceAccount")
 
 
-def planned(*children: Manifest, replicas: int = 1, **seen: Any) -> Plan[None]:
+def planned(*children: Manifest, replicas: int = 1, **seen: Any) -> Plan[Finding | None]:
     observed = ObservedNamespace(children=children, fresh_key=FRESH)
     return plan(
         router_namespace(),
@@ -32,7 +34,7 @@ def planned(*children: Manifest, replicas: int = 1, **seen: Any) -> Plan[None]:
     )
 
 
-def names(made: Plan[None]) -> list[tuple[str, str]]:
+def names(made: Plan[Finding | None]) -> list[tuple[str, str]]:
     return [(child["kind"], child["metadata"]["name"]) for child in made.children or ()]
 
 
@@ -101,3 +103,20 @@ def test_every_child_has_our_labels_and_no_owner_but_the_anchors() -> None:
         assert child["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "puna"
         assert child["metadata"]["labels"]["app.kubernetes.io/instance"] == "puna-router"
     assert not any("ownerReferences" in child["metadata"] for child in others)
+
+
+def test_a_foreign_object_of_a_routers_name_is_told_to_the_endpoints() -> None:
+    told = planned(foreign=frozenset({ObjectKey("v1", "Service", NAMESPACE, "puna-router")})).status
+    assert told is not None
+    assert told.reason is Reason.NAME_CONFLICT
+    assert "Service puna-router" in told.message
+
+
+def test_a_refused_object_of_the_router_is_told_to_the_endpoints() -> None:
+    assert planned(ANCHOR, rejected="Service puna-router: exceeded quota").status == Finding(
+        Reason.APPLY_REJECTED, "the namespace's router: Service puna-router: exceeded quota"
+    )
+
+
+def test_nothing_is_told_of_a_router_that_can_be_built() -> None:
+    assert planned(ANCHOR, ACCOUNT).status is None
