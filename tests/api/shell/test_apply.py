@@ -138,6 +138,20 @@ def test_a_foreign_object_with_a_childs_name_is_left_alone(
     eventually(team.is_complete, what=running.text())
 
 
+def test_a_foreign_object_with_the_routers_name_is_told_and_left_alone(
+    team: Team, running: OperatorProcess
+) -> None:
+    theirs = {"spec": {"ports": [{"port": 80}], "selector": {"app": "web"}}}
+    team.apply("Service", "puna-router", "v1", **theirs)
+    before = team.get("Service", "puna-router")
+    team.endpoint()
+    eventually(lambda: team.condition("Ready")[1] == "NameConflict", what=running.text())
+    assert "Service puna-router" in team.condition("Ready")[2]
+    assert team.get("Service", "puna-router") == before
+    team.plane.kubectl("delete", "-n", team.namespace, "service/puna-router")
+    eventually(team.is_complete, what=running.text())
+
+
 def test_a_foreign_deployment_with_a_childs_name_is_left_alone(team: Team, tmp_path: Path) -> None:
     scope = {"WATCH_NAMESPACE": team.namespace}
     with operator(team.plane.kubeconfig, tmp_path / "first.log", **scope):
