@@ -46,7 +46,10 @@ class Kind(Generic[ResourceT, ObservedT, StatusT]):
     tell: Callable[[Context, Ref, StatusT], None] | None
     """What becomes of the status of a kind that stores none."""
     first: frozenset[str] | None
-    """Kinds of children that start Pods: they go out together, and before what other resources have
-    left to do. None: the kind is one that others wait for, all its children come first."""
+    """Kinds of children that start Pods: they go out before all others, and before what other
+    resources have left to do. None: others wait for this kind, all its children come first."""
+    always: tuple[str, ...]
+    """Kinds of children that every resource has: their names are looked up while a new resource is
+    being planned."""
     settle_seconds: float
     """Wait between a start of Pods and a look at the status."""

@@ -65,7 +65,8 @@ LLM_ENDPOINT: Final[Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus]] = Ki
     owner=_endpoint_owner,
     status=StoredStatus(ENDPOINTS, lambda endpoint: endpoint.status, unreadable_status),
     tell=None,
-    first=frozenset({"ControllerRevision", "Deployment"}),
+    first=frozenset({"Deployment"}),
+    always=("Deployment", "ControllerRevision", "ConfigMap", "Service"),
     settle_seconds=SETTLE_SECONDS,
 )
 ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, Finding | None]] = Kind(
@@ -77,6 +78,7 @@ ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, Finding | None]
     status=None,
     tell=_tell_endpoints,
     first=None,
+    always=(),
     settle_seconds=0.0,
 )
 KINDS: Final[Mapping[str, Kind[Any, Any, Any]]] = {

@@ -62,6 +62,8 @@ async def reconcile(
         value = replace(observed, **facts) if facts else observed
         return kind.plan(resource, value, context.settings, context.clock())
 
+    if not observed.children:
+        await context.unlabelled.expect(key.ref.namespace, kind.always)
     plan = decide()
     if plan.children is not None:
         owner = kind.owner(context.store, resource)
@@ -165,7 +167,7 @@ class _Pass:
         return found
 
     async def apply(self, wanted: Iterable[Manifest], there: Mapping[ObjectKey, Manifest]) -> None:
-        """Apply what differs in the plan's order; what starts Pods goes together and first."""
+        """Apply what differs in the plan's order, but what starts Pods together and first."""
         stale = [manifest for manifest in wanted if self._is_stale(manifest)]
         if self.first is None:
             for manifest in stale:

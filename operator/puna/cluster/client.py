@@ -12,10 +12,17 @@ from typing import Any, Final
 import aiohttp
 
 from puna.cluster.connection import Connection
-from puna.cluster.errors import ClusterError, NotFoundError, refused, unreachable
+from puna.cluster.errors import (
+    ClusterError,
+    ConflictError,
+    NotFoundError,
+    refused,
+    unreachable,
+)
 from puna.cluster.resources import BY_KIND, ResourceType
 from puna.core.naming import FIELD_MANAGER
 from puna.core.plan import Manifest, ObjectKey
+from puna.core.standing import taken_over
 
 REQUEST_SECONDS: Final = 15.0
 SERVICE_CREATES: Final = 2
@@ -71,15 +78,28 @@ class Client:
     async def apply(self, manifest: Manifest, *, force: bool) -> Manifest:
         """Apply an object and return it as it now is.
 
-        Without `force` another manager's fields are respected: the first apply of an object that
-        was not seen before cannot take over one that somebody else made in the meantime.
+        Without `force` it is the first apply of an object that was not seen before, and one that
+        somebody else made in the meantime is left as it was.
+
+        Raises:
+            ConflictError: somebody else's object has this name.
+            ClusterError: the answer is another error, or there is none in time.
         """
         resource, metadata = BY_KIND[manifest["kind"]], manifest["metadata"]
         path = resource.path(metadata["namespace"], metadata["name"])
-        if manifest["kind"] == "Service" and not force:
+        if force:
+            return await self._apply(resource, path, manifest, force=True)
+        if manifest["kind"] == "Service":
             async with self._service_creates:
-                return await self._apply(resource, path, manifest, force=force)
-        return await self._apply(resource, path, manifest, force=force)
+                live = await self._apply(resource, path, manifest, force=False)
+        else:
+            live = await self._apply(resource, path, manifest, force=False)
+        holder = taken_over(live)
+        if holder is not None:
+            await self._apply(resource, path, _bare(manifest), force=True)
+            message = f"{manifest['kind']} {metadata['name']} was made by {holder}"
+            raise ConflictError(code=HTTPStatus.CONFLICT, reason="AlreadyExists", message=message)
+        return live
 
     async def apply_status(
         self, resource: ResourceType, namespace: str, name: str, status: Mapping[str, Any]
@@ -189,3 +209,13 @@ class Client:
         finally:
             self._count(verb, resource.kind, code)
         return json.loads(answer) if decode else answer
+
+
+def _bare(manifest: Manifest) -> Manifest:
+    """Return an object without anything of ours: applied, it takes all our fields away again."""
+    metadata = manifest["metadata"]
+    return {
+        "apiVersion": manifest["apiVersion"],
+        "kind": manifest["kind"],
+        "metadata": {"namespace": metadata["namespace"], "name": metadata["name"]},
+    }
