@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from puna.core.ownership import field_set
+from puna.core.ownership import field_set, is_ours
 from puna.core.plan import Manifest
 
 
@@ -32,3 +32,18 @@ def standing(wanted: Manifest, live: Manifest) -> Standing:
     if any((owner["kind"], owner["name"]) in names for owner in held_by):
         return Standing.ORPHANED
     return Standing.FOREIGN
+
+
+def taken_over(live: Manifest) -> str | None:
+    """Return whose object the answer to a first apply shows, if it was not made by that apply.
+
+    A manager that was there before us made it, and our fields were merged into its own.
+    """
+    entries = live["metadata"].get("managedFields", ())
+    ours = max((entry.get("time", "") for entry in entries if is_ours(entry)), default="")
+    others = (
+        entry
+        for entry in entries
+        if not is_ours(entry) and not entry.get("subresource") and entry.get("time", "") <= ours
+    )
+    return next((str(entry["manager"]) for entry in others), None)
