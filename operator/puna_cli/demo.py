@@ -25,7 +25,7 @@ NAMESPACE = "default"
 ENDPOINT = "chat"
 CLAIM = "models"
 READY_SECONDS = 180.0
-HOPELESS_SECONDS = 10.0
+HOPELESS_SECONDS = 30.0
 """How long an endpoint may say that it makes no progress before the demo believes it."""
 POLL_SECONDS = 0.1
 PROMPT = "Write two sentences about the sea."

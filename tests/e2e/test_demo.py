@@ -55,6 +55,17 @@ def test_an_endpoint_that_is_not_there_is_refused_by_name(demo_home: CommandHome
     assert "Traceback" not in done.stderr
 
 
+def test_a_cluster_that_was_down_answers_as_soon_as_a_new_one(demo_home: CommandHome) -> None:
+    for _ in range(3):
+        assert demo_home.puna("down", "--name=demo").returncode == 0
+        again = demo_home.puna("demo", "--name=demo", seconds=120)
+        assert again.returncode == 0, f"{again.stdout}\n{again.stderr}"
+        assert "CrashLoop" not in again.stdout
+    pods = demo_home.cluster("demo").kubectl("get", "pods", "--no-headers")
+    # NAME READY STATUS RESTARTS AGE
+    assert {line.split()[3] for line in pods.splitlines()} == {"0"}
+
+
 def test_deleting_the_example_leaves_no_pod_and_no_router(demo_home: CommandHome) -> None:
     cluster = demo_home.cluster("demo")
     example = bundled(f"examples/{EXAMPLE}", f"examples/{EXAMPLE}")

@@ -65,6 +65,16 @@ class LocalApi:
         document: dict[str, Any] = answer.json()
         return document
 
+    def delete_at_once(self, path: str) -> None:
+        """Delete an object without a grace period; one that is gone already is fine.
+
+        Raises:
+            httpx.HTTPError: the server cannot be reached, or refuses.
+        """
+        answer = self._client.delete(path, params={"gracePeriodSeconds": 0})
+        if answer.status_code != httpx.codes.NOT_FOUND:
+            answer.raise_for_status()
+
 
 def _root(error: BaseException) -> BaseException:
     while (cause := error.__cause__ or error.__context__) is not None:

@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Mapping
 
 from puna_cli.cluster.launch import stop_programs
-from puna_cli.cluster.pods import end_pods
+from puna_cli.cluster.pods import delete_pods, end_pods
 from puna_cli.cluster.processes import running
 from puna_cli.cluster.program import split_at_pods
+from puna_cli.cluster.state import read_state
 from puna_cli.locks import locked
 from puna_cli.paths import cluster_paths
 from puna_cli.report import Report
@@ -29,6 +30,9 @@ def down(name: str, environment: Mapping[str, str], report: Report, *, purge: bo
                 before, after = split_at_pods(names)
                 stop_programs(paths, before, STOP_SECONDS)
                 end_pods(paths)
+                state = read_state(paths)
+                if state is not None and "apiserver" in after:
+                    delete_pods(paths, state)
                 stop_programs(paths, after, STOP_SECONDS)
         else:
             # Pods outlive an agent that was killed.
