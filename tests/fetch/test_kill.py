@@ -24,7 +24,7 @@ def killed_after(
     program: Program, source: SourceServer, count: int, *, once_stored: bool = True
 ) -> None:
     """Run the program, and kill it when `count` bytes more have been sent, or have been stored."""
-    before = program.partial.stat().st_size if program.partial.exists() else 0
+    before = stored_bytes(program)
     reached, dead = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -138,8 +138,16 @@ def stop(running: Running) -> float:
     return time.monotonic() - asked
 
 
+def stored_bytes(program: Program) -> int:
+    # The program may remove the file at any moment, to begin anew.
+    try:
+        return program.partial.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def wait_for_bytes(program: Program, count: int) -> None:
     deadline = time.monotonic() + 30
-    while not program.partial.exists() or program.partial.stat().st_size < count:
+    while stored_bytes(program) < count:
         assert time.monotonic() < deadline, f"fewer than {count} bytes came"
         time.sleep(0.01)
