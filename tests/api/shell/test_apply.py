@@ -33,6 +33,7 @@ def test_a_second_pass_and_a_restart_write_nothing(team: Team, tmp_path: Path) -
         team.endpoint(**RICH)
         team.endpoint("gpu", accelerator="cuda", acceleratorCount=2)
         eventually(team.is_complete)
+        eventually(lambda: owners_of_anchor(team) == 2)
         before = team.settled()
     with operator(kubeconfig, tmp_path / "second.log", **scope) as second:
         team.plane.kubectl(
@@ -44,6 +45,12 @@ def test_a_second_pass_and_a_restart_write_nothing(team: Team, tmp_path: Path) -
     after = team.versions()
     kept = {key for key in before if key[0] != "LLMEndpoint"}
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
+
+
+def owners_of_anchor(team: Team) -> int:
+    anchor = team.get("ConfigMap", "puna-router")
+    assert anchor is not None
+    return len(anchor["metadata"]["ownerReferences"])
 
 
 def test_a_deleted_child_of_each_kind_is_restored(team: Team, running: OperatorProcess) -> None:

@@ -43,7 +43,7 @@ def test_a_refused_child_is_told_and_keeps_the_cpu_idle(
     eventually(lambda: not refuses(team), what="the policy to be gone")
     team.endpoint(nodeSelector={"a": "b"})
     eventually(team.deployment, what=running.text())
-    assert "works again" in running.text()
+    eventually(lambda: "works again" in running.text())
 
 
 def deny_deployments(team: Team) -> list[Manifest]:
