@@ -1,9 +1,10 @@
 """Mount paths in a command line: there is no mount namespace, so they are rewritten. Pure.
 
 A path is rewritten where it stands at a boundary: at the start of a text, after one of
-`= : , ; " ' ( [ {` or white space, or after `file://`; and where it ends there too or goes on with
-`/`. `--flag=/models/x` and `{"path": "/models"}` are rewritten, `http://host/models` and
-`/models-old` are not. Where several mounts fit, the longest wins.
+`= : , ; " ' ( [ {` or white space; and where it ends there too or goes on with `/`.
+`--flag=/models/x` and `{"path": "/models"}` are rewritten, `http://host/models`, `/models-old` and
+`file:///models/x` (which names a file of the node) are not. Where several mounts
+fit, the longest wins.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_BEFORE: Final = r"(?:(?<![^\s=:,;\"'(\[{])|(?<=file://))"
+_BEFORE: Final = r"(?<![^\s=:,;\"'(\[{])"
 _AFTER: Final = r"(?=$|[/\s:,;\"')\]}?#&])"
 
 

@@ -209,10 +209,9 @@ FAULTS = {
         partial(with_model, uri="pvc://claim/tiny.gguf"),
         claim_made,
     ),
+    # The operator may read no Secrets here, so that the node has to say it.
     "secret": Fault(
-        Expected(
-            "ResolvedRefs", "SecretNotFound", ("spec.model.credentialsSecretRef.name", "token")
-        ),
+        Expected("Available", "SecretNotFound", ("Secret token", "create it")),
         partial(with_model, credentialsSecretRef={"name": "token"}),
         lambda scene, _: scene.stage.apply(
             scene.stage.manifest("Secret", "token", stringData={"token": "open sesame"})

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from puna.api.reasons import Reason
+from puna.core.naming import BACKEND_KEY_NAME
 from puna.core.plan import Manifest
 from puna.endpoint.census import is_ready
 from puna.endpoint.model_volume import FETCH
@@ -31,6 +33,8 @@ FETCH_REASONS: Final[dict[str, Reason]] = {
 }
 MODEL_REASONS: Final = frozenset(FETCH_REASONS.values())
 """Reasons that speak of the model rather than of the Pod."""
+MISSING_SECRET: Final = re.compile(r'^secret "([^"]+)" not found')
+"""A node's words where the operator may not look for Secrets itself."""
 NORMAL_WAITS: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
@@ -141,6 +145,10 @@ def _of_wait(waiting: Manifest) -> Diagnosis | None:
         return Diagnosis(Reason.NOT_ALLOWED, message)
     if reason in NORMAL_WAITS or reason == "CrashLoopBackOff":
         return None
+    missing = MISSING_SECRET.search(message)
+    if missing is not None and missing[1] != BACKEND_KEY_NAME:
+        text = f"there is no Secret {missing[1]}, which spec.model names; create it or name another"
+        return Diagnosis(Reason.SECRET_NOT_FOUND, text)
     return Diagnosis(Reason.POD_FAILED, f"{reason}: {message}" if message else reason)
 
 

@@ -52,6 +52,21 @@ def test_a_fetcher_that_ended_without_words_has_failed_to_download() -> None:
     )
 
 
+def test_a_missing_secret_is_named_with_the_way_out() -> None:
+    held = waiting("CreateContainerConfigError", 'secret "token" not found')
+    found = of(fetch=held)
+    assert found is not None
+    assert found.reason == Reason.SECRET_NOT_FOUND
+    assert "Secret token" in found.message
+
+
+def test_a_backend_key_that_is_not_there_yet_is_nobodys_fault_in_the_spec() -> None:
+    held = waiting("CreateContainerConfigError", 'secret "puna-backend-key" not found')
+    found = of(server=held)
+    assert found is not None
+    assert found.reason == Reason.POD_FAILED
+
+
 def test_words_after_log_lines_are_found() -> None:
     assert of(fetch=terminated(f"some log\n{WRONG}")) == Diagnosis(
         Reason.CHECKSUM_MISMATCH, "wrong digest"

@@ -28,7 +28,7 @@ MOUNTS = (
         ("/other/models/a", "/other/models/a"),
         ("http://host/models/a", "http://host/models/a"),
         ("http://models/a", "http://models/a"),
-        ("file:///models/a", "file:///t/v/models/a"),
+        ("file:///models/a", "file:///models/a"),
         ("/models/a:/run/puna/b", "/t/v/models/a:/t/v/run/b"),
         ('{"path": "/run/puna/lds.yaml"}', '{"path": "/t/v/run/lds.yaml"}'),
         ("unix:/run/puna/x.sock,mode", "unix:/t/v/run/x.sock,mode"),
