@@ -32,6 +32,8 @@ BACKENDS_NAME: Final = "puna-backends"
 BACKEND_KEY_NAME: Final = "puna-backend-key"
 """Name of the Secret whose member `key` every llama-server of the namespace requires."""
 BACKEND_KEY_MEMBER: Final = "key"
+BACKEND_KEY_DIGEST: Final = "puna.dev/backend-key-digest"
+"""Annotation of Pods: servers read their key once, routers late; another key rolls both."""
 
 MAX_NAME: Final = 63
 HASH_LENGTH: Final = 8

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from puna.api.llmendpoint import Pool
-from puna.core.naming import digest8
+from puna.core.naming import BACKEND_KEY_DIGEST, digest8
 from puna.core.plan import Manifest
 from puna.endpoint.deployment import build_deployment, deployed_pool
 from puna.endpoint.disruption_budget import build_disruption_budget
-from puna.endpoint.pod import BACKEND_KEY_DIGEST
 from puna.endpoint.revision import StoredRevision, build_revision
 from puna.endpoint.rollout import Rollout, history
 from puna.endpoint.router_config import build_router_config

@@ -6,6 +6,7 @@ from typing import Final
 
 from puna.api.llmendpoint import Pool
 from puna.core.naming import (
+    BACKEND_KEY_DIGEST,
     BACKEND_KEY_MEMBER,
     BACKEND_KEY_NAME,
     COMPONENT_MODEL,
@@ -26,8 +27,6 @@ from puna.settings import AcceleratorProfile, Settings
 
 SERVER: Final = "llama-server"
 """Name of the serving container."""
-BACKEND_KEY_DIGEST: Final = "puna.dev/backend-key-digest"
-"""llama-server reads its key once, at start: another key rolls the Pods."""
 LOAD_SECONDS: Final = 7200
 """Longest load of a model that the startup probe allows."""
 DRAIN_NOTICE_SECONDS: Final = 3

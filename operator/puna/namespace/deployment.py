@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from puna.core.naming import BACKEND_KEY_MEMBER, BACKEND_KEY_NAME, ROUTER_NAME
+from puna.core.naming import BACKEND_KEY_DIGEST, BACKEND_KEY_MEMBER, BACKEND_KEY_NAME, ROUTER_NAME
 from puna.core.plan import Manifest
 from puna.core.pod_security import container_security, pod_ip, pod_security
 from puna.namespace.anchor import router_labels
@@ -26,16 +26,21 @@ def build_deployment(
     settings: RouterSettings,
     *,
     account_uid: str | None,
+    backend_key: str,
     previous: Manifest | None,
 ) -> Manifest | None:
     """Return the Deployment; while the ServiceAccount is away the template keeps the uid it has.
+
+    The digest of the backend key is part of the template: a mounted Secret follows a new key only
+    after a minute or so, while the servers have it within seconds.
 
     None before the first ServiceAccount: the Deployment would roll as soon as that came.
     """
     uid = account_uid or _uid_of(previous)
     if uid is None:
         return None
-    template = {"labels": router_labels(), "annotations": {ACCOUNT_UID: uid}}
+    annotations = {ACCOUNT_UID: uid, BACKEND_KEY_DIGEST: backend_key}
+    template = {"labels": router_labels(), "annotations": annotations}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

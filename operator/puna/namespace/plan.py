@@ -7,6 +7,7 @@ from typing import Final
 
 from puna.api.reasons import Reason
 from puna.core.findings import Finding
+from puna.core.naming import BACKEND_KEY_MEMBER, digest8
 from puna.core.plan import Manifest, Plan
 from puna.namespace.access import build_role_binding, build_service_account
 from puna.namespace.anchor import build_anchor, find_anchor
@@ -41,16 +42,18 @@ def plan(
         return Plan((anchor,), refused, requeue_after=requeue)
     name = namespace.namespace
     account = _find(observed, "ServiceAccount")
+    key = build_backend_key(name, existing=observed.backend_key, fresh_key=observed.fresh_key)
     deployment = build_deployment(
         name,
         settings.router,
+        backend_key=digest8(key["data"][BACKEND_KEY_MEMBER]),
         account_uid=account["metadata"].get("uid") if account else None,
         previous=_find(observed, "Deployment"),
     )
     budget = build_disruption_budget(name, settings.router)
     children = (
         anchor,
-        build_backend_key(name, existing=observed.backend_key, fresh_key=observed.fresh_key),
+        key,
         build_service_account(name),
         build_role_binding(name),
         *((deployment,) if deployment else ()),

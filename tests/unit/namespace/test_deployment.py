@@ -14,10 +14,18 @@ UID = "puna.dev/service-account-uid"
 
 
 def built(
-    *, uid: str | None = "uid-1", previous: Manifest | None = None, **settings: Any
+    *,
+    uid: str | None = "uid-1",
+    key: str = "01234567",
+    previous: Manifest | None = None,
+    **settings: Any,
 ) -> Manifest:
     made = build_deployment(
-        NAMESPACE, RouterSettings(**settings), account_uid=uid, previous=previous
+        NAMESPACE,
+        RouterSettings(**settings),
+        account_uid=uid,
+        backend_key=key,
+        previous=previous,
     )
     assert made is not None
     return made
@@ -29,8 +37,12 @@ def containers(made: Manifest) -> list[Manifest]:
 
 
 def test_another_account_rolls_the_router() -> None:
-    assert built()["spec"]["template"]["metadata"]["annotations"] == {UID: "uid-1"}
+    assert built()["spec"]["template"]["metadata"]["annotations"][UID] == "uid-1"
     assert built(uid="uid-2") != built()
+
+
+def test_another_backend_key_rolls_the_router_as_it_rolls_the_servers() -> None:
+    assert built(key="76543210") != built()
 
 
 def test_the_router_keeps_its_template_while_the_account_is_away() -> None:
@@ -41,9 +53,10 @@ def test_the_router_keeps_its_template_while_the_account_is_away() -> None:
     "previous", [None, {"spec": {"template": {}}}, {"spec": {"template": {"metadata": {}}}}]
 )
 def test_no_router_is_started_for_an_account_that_never_was(previous: Manifest | None) -> None:
-    assert (
-        build_deployment(NAMESPACE, RouterSettings(), account_uid=None, previous=previous) is None
+    made = build_deployment(
+        NAMESPACE, RouterSettings(), account_uid=None, backend_key="01234567", previous=previous
     )
+    assert made is None
 
 
 def test_a_router_is_replaced_before_it_goes() -> None:
