@@ -51,5 +51,6 @@ class Kind(Generic[ResourceT, ObservedT, StatusT]):
     always: tuple[str, ...]
     """Kinds of children that every resource has: their names are looked up while a new resource is
     being planned."""
-    settle_seconds: float
-    """Wait between a start of Pods and a look at the status."""
+    settles: Callable[[ObservedT, datetime], float]
+    """Seconds that Pods which are just being started may take to appear, 0 if all are there: until
+    then a status would be out of date at once."""

@@ -22,9 +22,10 @@ from puna.observe import (
     find_namespace,
     observe_endpoint,
     observe_namespace,
+    starting_seconds,
 )
 from puna.store import Store, ref_of
-from puna.triggers import ENDPOINT, NAMESPACE, SETTLE_SECONDS, endpoint_key
+from puna.triggers import ENDPOINT, NAMESPACE, endpoint_key
 
 
 def _endpoint_owner(_: Store, endpoint: LLMEndpoint) -> Manifest | None:
@@ -67,7 +68,7 @@ LLM_ENDPOINT: Final[Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus]] = Ki
     tell=None,
     first=frozenset({"Deployment"}),
     always=("Deployment", "ControllerRevision", "ConfigMap", "Service"),
-    settle_seconds=SETTLE_SECONDS,
+    settles=starting_seconds,
 )
 ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, Finding | None]] = Kind(
     name=NAMESPACE,
@@ -79,7 +80,7 @@ ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, Finding | None]
     tell=_tell_endpoints,
     first=None,
     always=(),
-    settle_seconds=0.0,
+    settles=lambda *_: 0.0,
 )
 KINDS: Final[Mapping[str, Kind[Any, Any, Any]]] = {
     LLM_ENDPOINT.name: LLM_ENDPOINT,

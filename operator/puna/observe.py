@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Final
 
 from puna.api.conditions import find
@@ -28,6 +30,9 @@ from puna_fetch.config import Progress
 from puna_router.config import LABEL_PROCESS
 
 KEY_BYTES: Final = 32
+NEW_SECONDS: Final = 2.0
+"""Age up to which a Deployment's Pods are expected to appear."""
+SECOND: Final = timedelta(seconds=1)
 
 
 async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedEndpoint:
@@ -144,6 +149,25 @@ def needs_router_state(
     }
     settled = ready is not None and ready.status == "True" and len(processes) <= 1
     return not settled and any(map(is_ready, pods))
+
+
+def starting_seconds(observed: ObservedEndpoint, now: datetime) -> float:
+    """Return how long Pods of a new Deployment may take to be made and placed; 0 if all are.
+
+    Under a quota, or without controllers, they never are: a Deployment is new for two seconds.
+    """
+    placed = Counter(
+        pod["metadata"]["labels"].get(LABEL_PROCESS)
+        for pod in observed.pods
+        if pod.get("status", {}).get("conditions")
+    )
+    ages = [
+        (now - datetime.fromisoformat(child["metadata"]["creationTimestamp"])) / SECOND
+        for child in observed.children
+        if child["kind"] == "Deployment"
+        and placed[child["metadata"]["labels"].get(LABEL_PROCESS)] < child["spec"]["replicas"]
+    ]
+    return max((NEW_SECONDS - age for age in ages if 0 <= age < NEW_SECONDS), default=0.0)
 
 
 async def _routers(context: Context, ref: Ref, *, asked: bool) -> tuple[RouterObservation, ...]:

@@ -28,6 +28,9 @@ from puna.parsed import InvalidResourceError
 GONE_SECONDS: Final = 1.0
 """Wait for the garbage collector to remove what a former resource of the same name owned."""
 
+SETTLE_SECONDS: Final = 0.2
+"""Wait between a start of Pods and a look at what became of them."""
+
 log = logging.getLogger(__name__)
 
 
@@ -59,8 +62,8 @@ async def reconcile(
         return await _refuse(kind.status, str(error), work)
 
     def decide(**facts: Any) -> Plan[StatusT]:
-        value = replace(observed, **facts) if facts else observed
-        return kind.plan(resource, value, context.settings, context.clock())
+        seen = replace(observed, **facts) if facts else observed
+        return kind.plan(resource, seen, context.settings, context.clock())
 
     if not observed.children:
         await context.unlabelled.expect(key.ref.namespace, kind.always)
@@ -84,11 +87,19 @@ async def reconcile(
         elif plan.children is not None:
             await work.prune(observed.children, plan.children)
         work.waiting = bool(orphaned)
-    if kind.status is not None and (work.rejected is not None or not work.started):
+        if work.applied and work.rejected is None and not work.started:
+            observed = await kind.observe(context, resource)
+            plan = decide()  # what has just been made is part of what the status tells
+            wanted = [owned(manifest, owner) for manifest in plan.children or ()]
+            work.unfinished = any(map(work.is_stale, wanted))
+    work.settling = work.rejected is None and (
+        work.started or kind.settles(observed, context.clock())
+    )
+    if kind.status is not None and not work.settling:
         await work.store_status(kind.status, kind.status.read(resource), plan.status, plan.events)
     if kind.tell is not None:
         kind.tell(context, key.ref, plan.status)
-    return Outcome(_again(kind, plan, work), work.rejected)
+    return Outcome(_again(plan, work), work.rejected)
 
 
 async def _refuse(stored: StoredStatus[Any] | None, message: str, work: _Pass) -> Outcome:
@@ -101,15 +112,15 @@ async def _refuse(stored: StoredStatus[Any] | None, message: str, work: _Pass) -
     return Outcome(None, message)
 
 
-def _again(
-    kind: Kind[ResourceT, ObservedT, StatusT], plan: Plan[StatusT], work: _Pass
-) -> float | None:
+def _again(plan: Plan[Any], work: _Pass) -> float | None:
     """Return when to look again."""
     waits = [plan.requeue_after.total_seconds()] if plan.requeue_after is not None else []
     if work.rejected is not None:
         return max([*waits, REJECTED_SECONDS])
-    if work.started or (kind.status is None and work.applied):
-        waits.append(kind.settle_seconds)
+    if work.settling:
+        waits.append(work.settling)
+    if work.unfinished:
+        waits.append(0.0)
     if work.waiting:
         waits.append(GONE_SECONDS)
     return min(waits, default=None)
@@ -140,6 +151,10 @@ class _Pass:
     """Whether the rest waits until other resources' Pods are started."""
     waiting: bool = field(default=False, init=False)
     """Whether a child's name is still held by what is being collected."""
+    unfinished: bool = field(default=False, init=False)
+    """Whether what was applied makes more to be applied."""
+    settling: float = field(default=0.0, init=False)
+    """Seconds that the status waits for controllers to take up what was started."""
     rejected: str | None = field(default=None, init=False)
 
     async def survey(self, wanted: Iterable[Manifest]) -> dict[ObjectKey, Manifest]:
@@ -168,7 +183,7 @@ class _Pass:
 
     async def apply(self, wanted: Iterable[Manifest], there: Mapping[ObjectKey, Manifest]) -> None:
         """Apply what differs in the plan's order, but what starts Pods together and first."""
-        stale = [manifest for manifest in wanted if self._is_stale(manifest)]
+        stale = [manifest for manifest in wanted if self.is_stale(manifest)]
         if self.first is None:
             for manifest in stale:
                 await self._apply_one(manifest, there)
@@ -212,7 +227,8 @@ class _Pass:
         for event in events:
             self.context.events.emit(live, event, self.context.clock())
 
-    def _is_stale(self, manifest: Manifest) -> bool:
+    def is_stale(self, manifest: Manifest) -> bool:
+        """Return whether a child is to be applied."""
         live = self.context.store.get(key_of(manifest))
         return live is None or differs(manifest, live)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -14,7 +14,7 @@ from puna.cluster.resources import BY_KIND
 from puna.core.plan import Manifest, Ref
 from puna.endpoint.unreadable import unreadable_status
 from puna.logs import LineFormatter
-from puna.observe import anchor_of, backend_key, needs_router_state, pods_of
+from puna.observe import anchor_of, backend_key, needs_router_state, pods_of, starting_seconds
 from puna.parsed import InvalidResourceError, Parsed
 from puna.store import Store
 from tests import factories
@@ -57,6 +57,39 @@ def test_routers_are_asked_only_where_the_plan_depends_on_them(
     endpoint = factories.endpoint(status={} if ready is None else status(ready=ready))
     children = [deployment(process) for process in processes]
     assert needs_router_state(endpoint, children, [objects.pod("p", ready=pod_ready)]) is asked
+
+
+def young(process: str, *, replicas: int = 1, age: float = 0.5) -> Manifest:
+    created = (NOW - timedelta(seconds=age)).isoformat()
+    made = deployment(process)
+    made["metadata"]["creationTimestamp"] = created
+    return made | {"spec": {"replicas": replicas}}
+
+
+def placed(process: str) -> Manifest:
+    made = objects.pod(process, ready=False)
+    made["metadata"]["labels"]["puna.dev/process"] = process
+    return made
+
+
+@pytest.mark.parametrize(
+    ("deployments", "pods", "seconds"),
+    [
+        ([], [], 0.0),
+        ([young("a")], [], 1.5),
+        ([young("a")], [placed("a")], 0.0),
+        ([young("a", replicas=2)], [placed("a")], 1.5),
+        ([young("a", replicas=0)], [], 0.0),
+        ([young("a", age=9), young("b", age=1)], [], 1.0),
+        ([young("a", age=9)], [], 0.0),
+        ([young("a", age=-60)], [], 0.0),
+    ],
+)
+def test_a_status_waits_a_moment_for_the_pods_of_a_new_deployment(
+    deployments: list[Manifest], pods: list[Manifest], seconds: float
+) -> None:
+    seen = factories.observed(children=tuple(deployments), pods=tuple(pods))
+    assert starting_seconds(seen, NOW) == seconds
 
 
 def store_of(*manifests: Manifest) -> Store:
