@@ -152,7 +152,8 @@ def stored_revisions(children: Iterable[Manifest]) -> tuple[StoredRevision, ...]
         and "deletionTimestamp" not in child["metadata"]
         and LABEL_REVISION in child["metadata"].get("labels", {})
     ]
-    return tuple(sorted(found, key=lambda item: (str(item.created_at), item.name), reverse=True))
+    # Two may be stored within the second that a creation time tells.
+    return tuple(sorted(found, key=lambda item: (item.number, item.name), reverse=True))
 
 
 def build_revision(
