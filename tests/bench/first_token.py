@@ -36,7 +36,7 @@ from tests.e2e.stage import Stage
 TURNS = 5
 SERVER = {"contextLength": 1024, "slots": 1}
 LONGEST = 60.0
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.025
 WATCH_SECONDS = 0.05
 SETTLE_SECONDS = 1.0
 """Pause in which the cluster comes to rest before llama-server is started by hand."""
@@ -129,7 +129,7 @@ def time_of_first_token(client: httpx.Client, url: str, headers: dict[str, str])
 
 
 def ask_until_answered(url: str, headers: dict[str, str] | None = None) -> float:
-    """When the first token came; asks again every 10 ms until one does."""
+    """When the first token came; asks again every 25 ms until one does."""
     deadline = time.monotonic() + LONGEST
     with httpx.Client(timeout=LONGEST, trust_env=False) as client:
         while time.monotonic() < deadline:

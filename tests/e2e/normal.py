@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from puna.core.naming import LABEL_PROVEN, LABEL_ROLE
+from puna.core.naming import BACKEND_KEY_DIGEST, LABEL_PROVEN, LABEL_ROLE
 from tests.e2e.objects import Manifest
 
 MADE_BY_THE_SERVER: Final = (
@@ -30,7 +30,7 @@ VARYING: Final = frozenset(
         "lastUpdateTime",
         "observedGeneration",
         "pod-template-hash",
-        "puna.dev/backend-key-digest",
+        BACKEND_KEY_DIGEST,
         "puna.dev/promoted-at",
         "puna.dev/service-account-uid",
         "deployment.kubernetes.io/revision",
