@@ -40,11 +40,15 @@ class KeyedQueue:
 
     normal_limit: int
     """Normal keys worked on at once."""
+    modest_limit: int = 2
+    """Normal keys worked on at once while there are urgent ones: the API server serves those first
+    only if it is not busy with the rest."""
     _entries: dict[Key, _Entry] = field(default_factory=dict)
     _urgent: deque[Key] = field(default_factory=deque)
     _normal: deque[Key] = field(default_factory=deque)
     _later: list[tuple[float, Key]] = field(default_factory=list)
     _normal_running: set[Key] = field(default_factory=set)
+    _urgent_running: set[Key] = field(default_factory=set)
 
     def wake(self, key: Key, now: float, *, delay: float = 0.0, urgent: bool = False) -> None:
         """Have a key worked on after a delay in seconds, or sooner if it already was to be."""
@@ -63,21 +67,22 @@ class KeyedQueue:
     def take(self, now: float) -> Key | None:
         """Return the next key to work on, if one is due and may be."""
         self._promote(now)
-        lanes = [self._urgent]
-        if len(self._normal_running) < self.normal_limit:
-            lanes.append(self._normal)
-        for lane in lanes:
-            key = self._first(lane, urgent=lane is self._urgent)
-            if key is None:
-                continue
+        key, running = self._pop(self._urgent, urgent=True), self._urgent_running
+        if key is None and len(self._normal_running) < self._limit():
+            key, running = self._pop(self._normal, urgent=False), self._normal_running
+        if key is None:
+            return None
+        running.add(key)
+        entry = self._entries[key]
+        entry.queued, entry.urgent, entry.due = False, False, math.inf
+        entry.running_since = now
+        return key
+
+    def _pop(self, lane: deque[Key], *, urgent: bool) -> Key | None:
+        key = self._first(lane, urgent=urgent)
+        if key is not None:
             lane.popleft()
-            if lane is self._normal:
-                self._normal_running.add(key)
-            entry = self._entries[key]
-            entry.queued, entry.urgent, entry.due = False, False, math.inf
-            entry.running_since = now
-            return key
-        return None
+        return key
 
     def _first(self, lane: deque[Key], *, urgent: bool) -> Key | None:
         """Return the first key of a lane; drop those that have been taken through the other one."""
@@ -140,8 +145,14 @@ class KeyedQueue:
         """Return when the next key becomes due that is not due yet."""
         return self._later[0][0] if self._later else None
 
+    def _limit(self) -> int:
+        if self._urgent_running:
+            return min(self.normal_limit, self.modest_limit)
+        return self.normal_limit
+
     def _finish(self, key: Key) -> _Entry:
         self._normal_running.discard(key)
+        self._urgent_running.discard(key)
         entry = self._entries[key]
         entry.running_since = None
         return entry

@@ -73,6 +73,16 @@ def test_normal_keys_leave_workers_to_urgent_ones() -> None:
     assert keys.take(0.1) == B
 
 
+def test_normal_keys_are_modest_while_an_urgent_one_is_worked_on() -> None:
+    keys = KeyedQueue(normal_limit=8, modest_limit=1)
+    keys.wake(A, 0.0, urgent=True)
+    keys.wake(B, 0.0)
+    keys.wake(C, 0.0)
+    assert [keys.take(0.0) for _ in range(3)] == [A, B, None]
+    keys.done(A, 0.0)
+    assert keys.take(0.0) == C
+
+
 def test_nothing_wakes_a_failed_key_before_its_wait_is_over() -> None:
     keys = queue()
     keys.wake(A, 0.0)
