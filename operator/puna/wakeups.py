@@ -60,11 +60,14 @@ class Wakeups:
                 continue
             if self.queue.has_more():
                 self._stir()
+            # While this worker is busy, the next due key has to find another one.
+            self._set_timer()
             outcome = await run_once(key)
             if isinstance(outcome, Failed):
                 self.queue.failed(key, self._clock(), wait=outcome.wait)
             else:
                 self.queue.done(key, self._clock(), again=outcome.again, urgent=outcome.urgent)
+            await asyncio.sleep(0)  # a pass that waits for nothing would keep everybody waiting
 
     async def _rest(self) -> None:
         """Wait until there may be something to do."""

@@ -17,6 +17,7 @@ import yaml
 
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
 from puna.api.preset import Preset
+from puna.core.findings import Finding
 from puna.core.plan import Manifest, ObjectKey, Plan, key_of
 from puna.endpoint.effective import resolve
 from puna.endpoint.observed import ObservedEndpoint, RouterObservation
@@ -114,7 +115,7 @@ def router(item: Manifest) -> RouterObservation:
     )
 
 
-def plan_document(made: Plan[LLMEndpointStatus] | Plan[None]) -> Manifest:
+def plan_document(made: Plan[LLMEndpointStatus] | Plan[Finding | None]) -> Manifest:
     """A plan as one document; children by identity, since their order is no promise to users."""
     wait = made.requeue_after
     return {

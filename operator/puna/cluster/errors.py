@@ -104,8 +104,10 @@ def classify(error: BaseException) -> Retry | Reject | None:
     return None
 
 
-def unreachable(error: aiohttp.ClientError | asyncio.TimeoutError | OSError) -> UnreachableError:
-    """Return the transport's error as one of ours."""
+def unreachable(
+    error: aiohttp.ClientError | asyncio.TimeoutError | OSError | ValueError,
+) -> UnreachableError:
+    """Return the transport's error, or an answer that is no JSON, as one of ours."""
     return UnreachableError(f"{type(error).__name__}: {error}".rstrip(": "))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, TypeVar
 
 from puna.cluster.client import Client
 from puna.cluster.errors import RejectedError
@@ -14,6 +14,8 @@ FRESH_SECONDS: Final = 60.0
 """Age at which something that was there is read again."""
 MISSING_SECONDS: Final = 5.0
 """Age at which something that was not there, or not usable yet, is read again."""
+
+Known = TypeVar("Known")
 
 
 class References:
@@ -31,8 +33,9 @@ class References:
         missing.
         """
         now = time.monotonic()
+        _forget(self._secrets, now)
         known = self._secrets.get(ref)
-        if known is None or now >= known[0]:
+        if known is None:
             try:
                 found = await self._client.exists(SECRETS, ref.namespace, ref.name)
             except RejectedError:
@@ -43,8 +46,9 @@ class References:
     async def claim(self, ref: Ref) -> Manifest | None:
         """Return a PersistentVolumeClaim."""
         now = time.monotonic()
+        _forget(self._claims, now)
         known = self._claims.get(ref)
-        if known is None or now >= known[0]:
+        if known is None:
             claim = await self._client.get(CLAIMS, ref.namespace, ref.name)
             known = self._claims[ref] = (now + _lifetime(usable=is_bound(claim)), claim)
         return known[1]
@@ -53,6 +57,12 @@ class References:
 def is_bound(claim: Manifest | None) -> bool:
     """Return whether a claim has its volume."""
     return claim is not None and claim.get("status", {}).get("phase") == "Bound"
+
+
+def _forget(known: dict[Ref, tuple[float, Known]], now: float) -> None:
+    """Drop what has to be read again, so that objects long gone take no memory."""
+    for ref in [ref for ref, (until, _) in known.items() if now >= until]:
+        del known[ref]
 
 
 def _lifetime(*, usable: bool) -> float:

@@ -157,7 +157,7 @@ class Reflector:
                         self._take(json.loads(line))
                         heard = True
                     self._recovered()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
             raise unreachable(error) from error
         return heard or time.monotonic() - began > SHORTEST_SECONDS
 
@@ -175,12 +175,13 @@ class Reflector:
     async def _get(self, params: Mapping[str, str]) -> Any:
         try:
             async with self._open(params, total=LIST_SECONDS) as response:
+                self.heard_at = time.monotonic()
                 await self._check(response)
                 answer = await response.read()
                 self.heard_at = time.monotonic()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return json.loads(answer)
+        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
             raise unreachable(error) from error
-        return json.loads(answer)
 
     @asynccontextmanager
     async def _open(

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from puna.cluster.connection import Connection
 from puna.cluster.reflector import Reflector
@@ -176,3 +177,29 @@ async def test_an_api_server_that_is_away_is_not_hammered() -> None:
             await asyncio.sleep(1.0)
             assert 1 <= len(restarts) <= 5
             assert recorder.heard == []
+
+
+async def test_an_answer_that_is_no_json_is_trouble_and_no_end() -> None:
+    async def login_page(_: web.Request) -> web.StreamResponse:
+        return web.Response(text="<html>please log in</html>")
+
+    async with serving() as (server, connection):
+        server.answers = [login_page, page(item("a"), version=7), login_page, watch(server)]
+        async with reflecting(connection) as (recorder, restarts):
+            await until(lambda: len(server.requests) == 4)
+        assert recorder.heard == [("LISTED", ["a"], "7")]
+        assert restarts == ["Pod", "Pod"]
+
+
+async def test_a_refusal_counts_as_hearing_from_the_api_server() -> None:
+    async with serving() as (server, connection):
+        server.answers = [failure(404)]
+        reflector = Reflector(
+            connection, PODS, Recorder(), namespace=None, restarted=lambda _: None
+        )
+        reflector.heard_at = 0.0
+        task = asyncio.create_task(reflector.run())
+        await until(lambda: reflector.heard_at > 0.0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

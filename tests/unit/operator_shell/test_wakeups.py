@@ -117,3 +117,22 @@ async def test_a_failed_key_waits_while_others_go_on() -> None:
         await until(lambda: B in calls)
         await asyncio.sleep(0.05)
     assert calls == [A, B]
+
+
+async def test_a_slow_pass_does_not_hold_up_what_becomes_due_after_it() -> None:
+    slow, served = asyncio.Event(), asyncio.Event()
+
+    async def run_once(key: Key) -> Done:
+        if key == A:
+            await slow.wait()
+        else:
+            served.set()
+        return Done()
+
+    wakeups = Wakeups(4, time.monotonic)
+    async with working(wakeups, run_once):
+        wakeups.wake(A, delay=0.02)
+        wakeups.wake(B, delay=0.05)
+        async with asyncio.timeout(2):
+            await served.wait()
+        slow.set()
