@@ -20,6 +20,7 @@ from puna.cluster.unlabelled import Unlabelled
 from puna.core.findings import Finding
 from puna.core.keyed_queue import Key
 from puna.core.plan import Manifest, ObjectKey, key_of
+from puna.core.trim import trim
 from puna.metrics import Metrics
 from puna.parsed import Parsed
 from puna.settings import Settings
@@ -103,6 +104,6 @@ class Context:
             for change in held:
                 own = change.after is not None and version_of(change.after) == version
                 self.wake(change, but=by if own else None)
-        news = self.store.written(answer[0])
+        news = self.store.written(trim(answer[0]))
         if news is not None:
             self.wake(news, but=by)

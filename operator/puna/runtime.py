@@ -25,6 +25,7 @@ from puna.cluster.resources import WATCHED
 from puna.cluster.telemetry import Telemetry
 from puna.cluster.unlabelled import Unlabelled
 from puna.context import Context
+from puna.core.trim import trim
 from puna.endpoint.model_volume import FETCH
 from puna.health import Limits, Vitals
 from puna.kinds import KINDS
@@ -94,6 +95,7 @@ class Runtime:
                 resource,
                 store,
                 namespace=settings.watch_namespace,
+                keep=trim,
                 restarted=self.metrics.count_restart,
             )
             for resource in WATCHED

@@ -13,7 +13,7 @@ from puna.cluster.resources import WATCHED, ResourceType
 from puna.core.naming import INSTANCE
 from puna.core.plan import Manifest, ObjectKey, Ref, key_of
 from puna.core.sharing import FieldSetPool
-from puna.core.trim import is_same, trim
+from puna.core.trim import is_same
 from puna_router.config import LABEL_ENDPOINT
 
 
@@ -111,7 +111,7 @@ class Store:
                 self._remove(manifest)
                 self._changed(Change(manifest, None))
         for manifest in objects:
-            self._put_seen(trim(manifest))
+            self._put_seen(manifest)
         if len(self._shown) == len(WATCHED):
             self.synced.set()
 
@@ -119,7 +119,7 @@ class Store:
         """Take over one event of a watch."""
         self._shown[resource.kind] = version_of(manifest)
         if event != "DELETED":
-            self._put_seen(trim(manifest))
+            self._put_seen(manifest)
             return
         before = self.find(manifest["kind"], ref_of(manifest))
         if before is not None and version_of(before) <= version_of(manifest):
@@ -138,9 +138,8 @@ class Store:
             return None
         if before is not None and version_of(before) >= version:
             return None
-        after = trim(manifest)
-        self._put(after)
-        return Change(before, after)
+        self._put(manifest)
+        return Change(before, manifest)
 
     def deleted(self, manifest: Manifest) -> None:
         """Forget an object that we have deleted."""

@@ -27,7 +27,8 @@ from puna.cluster.resources import ResourceType
 from puna.core.backoff import retry_delay
 from puna.core.plan import Manifest
 
-PAGE: Final = 500
+PAGE: Final = 100
+"""Objects of one answer: parsed, trimmed and forgotten before the next is asked for."""
 LIST_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 10.0
 WATCH_SECONDS: Final = 240
@@ -65,13 +66,15 @@ class Reflector:
         sink: Sink,
         *,
         namespace: str | None,
+        keep: Callable[[Manifest], Manifest],
         restarted: Callable[[str], None],
         silence_seconds: float = SILENCE_SECONDS,
     ) -> None:
-        """Tell `restarted` the kind whenever a watch was lost or could not be had."""
+        """Hand on what `keep` makes of each object; tell `restarted` the kind of a lost watch."""
         self._connection = connection
         self._resource = resource
         self._sink = sink
+        self._keep = keep
         self._path = resource.path(namespace)
         self._restarted = restarted
         self._silence_seconds = silence_seconds
@@ -115,17 +118,15 @@ class Reflector:
     async def _list(self) -> None:
         """Read all objects, page by page."""
         objects: list[Manifest] = []
+        identity = {"apiVersion": self._resource.api_version, "kind": self._resource.kind}
         params = self._selectors() | {"limit": str(PAGE)}
         while True:
             page = await self._get(params)
-            objects += page["items"] or []
+            objects += [self._keep(manifest | identity) for manifest in page["items"] or []]
             metadata = page["metadata"]
             if not metadata.get("continue"):
                 break
             params["continue"] = metadata["continue"]
-        identity = {"apiVersion": self._resource.api_version, "kind": self._resource.kind}
-        for manifest in objects:
-            manifest.update(identity)
         self._version = metadata["resourceVersion"]
         self._sink.listed(self._resource, objects, self._version)
 
@@ -170,7 +171,7 @@ class Reflector:
         if event["type"] == "BOOKMARK":
             self._sink.passed(self._resource, self._version)
         else:
-            self._sink.changed(self._resource, event["type"], manifest)
+            self._sink.changed(self._resource, event["type"], self._keep(manifest))
 
     async def _get(self, params: Mapping[str, str]) -> Any:
         try:

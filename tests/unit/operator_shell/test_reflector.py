@@ -52,7 +52,13 @@ async def reflecting(
 ) -> AsyncIterator[tuple[Recorder, list[str]]]:
     recorder, restarts = Recorder(), list[str]()
     reflector = Reflector(
-        connection, resource, recorder, namespace=None, restarted=restarts.append, **options
+        connection,
+        resource,
+        recorder,
+        namespace=None,
+        keep=lambda manifest: manifest,
+        restarted=restarts.append,
+        **options,
     )
     task = asyncio.create_task(reflector.run())
     try:
@@ -195,7 +201,12 @@ async def test_a_refusal_counts_as_hearing_from_the_api_server() -> None:
     async with serving() as (server, connection):
         server.answers = [failure(404)]
         reflector = Reflector(
-            connection, PODS, Recorder(), namespace=None, restarted=lambda _: None
+            connection,
+            PODS,
+            Recorder(),
+            namespace=None,
+            keep=lambda manifest: manifest,
+            restarted=lambda _: None,
         )
         reflector.heard_at = 0.0
         task = asyncio.create_task(reflector.run())
