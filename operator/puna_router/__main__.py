@@ -75,6 +75,7 @@ def _serve(options: argparse.Namespace) -> int:
         api_key_file=options.api_key_file,
         drain_seconds=options.drain_seconds,
     )
+    prepare(site)
     asyncio.run(serve(site, settings, access, options.namespace))
     return 0
 
@@ -135,7 +136,7 @@ def _commands() -> dict[str, tuple[Callable[[argparse.Namespace], int], argparse
     )
     serve.add_argument("--kubeconfig", type=Path, help="instead of a service account")
 
-    envoy = _parser("envoy", "Run Envoy beside a control process; drain it on SIGTERM.")
+    envoy = _parser("envoy", "Run Envoy beside a control process, which prepares its folder.")
     _add_directory(envoy)
     _add_envoy(envoy)
     _add_concurrency(envoy)

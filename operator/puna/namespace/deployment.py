@@ -1,4 +1,4 @@
-"""The router's Deployment: a bootstrap, the control process, and Envoy beside it."""
+"""The router's Deployment: the control process, and Envoy beside it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,6 @@ def _pod_spec(settings: RouterSettings) -> Manifest:
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": settings.drain_seconds + 10,
-        "initContainers": [_bootstrap(settings)],
         "containers": [_control(settings), _envoy(settings)],
         "volumes": [
             {"name": "run", "emptyDir": {}},
@@ -103,24 +102,6 @@ def _account_sources() -> list[Manifest]:
             }
         },
     ]
-
-
-def _bootstrap(settings: RouterSettings) -> Manifest:
-    return {
-        "name": "bootstrap",
-        "image": settings.image,
-        "args": [
-            "bootstrap",
-            f"--directory={DIRECTORY}",
-            f"--listen={settings.bind_address}",
-            f"--port={CLIENT_PORT}",
-        ],
-        "env": [pod_ip()],
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
-        "securityContext": container_security(),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [_run_mount()],
-    }
 
 
 def _control(settings: RouterSettings) -> Manifest:

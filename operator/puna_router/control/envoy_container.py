@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import Final
 
 from puna_router.control.admin import Admin
 from puna_router.control.drain import drain
 from puna_router.control.envoy_process import EnvoyProcess
 from puna_router.control.files import Layout, bootstrapped_socket
+
+PREPARE_SECONDS: Final = 60.0
+"""Longest wait for the control process to prepare the folder; then the container starts again."""
+POLL_SECONDS: Final = 0.02
 
 
 async def run_envoy(
@@ -17,6 +22,7 @@ async def run_envoy(
 ) -> int:
     """Run Envoy beside a control process; on SIGTERM let requests end before it does."""
     layout = Layout(directory)
+    await _prepared(layout)
     admin = Admin(bootstrapped_socket(layout))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -32,3 +38,20 @@ async def run_envoy(
     child.cancel()
     await asyncio.gather(child, return_exceptions=True)
     return 0
+
+
+async def _prepared(layout: Layout) -> None:
+    """Wait until the control process beside this one has written what Envoy starts with.
+
+    Raises:
+        OSError: it has not.
+    """
+    try:
+        async with asyncio.timeout(PREPARE_SECONDS):
+            while not layout.bootstrap.exists():  # noqa: ASYNC110 - another process writes it
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise OSError(
+            f"{layout.bootstrap} is not there after {PREPARE_SECONDS:.0f} s: does the control "
+            "process run?"
+        ) from None

@@ -13,14 +13,13 @@ from puna_router.control.world import Site, World
 
 
 def prepare(site: Site) -> None:
-    """Write the bootstrap document, and the resources of a router without endpoints.
+    """Write the resources of a router without endpoints, then the bootstrap document.
 
-    Resources that are there already stay: a container that starts again finds its Envoy serving.
+    Who waits for the bootstrap document finds all that it names. Resources that are there already
+    stay: a container that starts again finds its Envoy serving.
     """
     layout = Layout(Path(site.directory))
     layout.create()
-    document = bootstrap(site, str(admin_socket(layout.directory)))
-    write(layout.bootstrap, json.dumps(document, indent=1, sort_keys=True) + "\n")
     empty = render(World(), site).snapshot
     first = {
         layout.resource("cds", "cds"): list(empty.clusters.values()),
@@ -30,3 +29,5 @@ def prepare(site: Site) -> None:
     for path, resources in first.items():
         if not path.exists():
             write(path, discovery_response(resources)[0])
+    document = bootstrap(site, str(admin_socket(layout.directory)))
+    write(layout.bootstrap, json.dumps(document, indent=1, sort_keys=True) + "\n")
