@@ -76,6 +76,7 @@ def run(job: Job) -> Result:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
         check=False,
     )
     good = done.returncode == 0
@@ -105,7 +106,8 @@ def main() -> int:
     print("\n== summary")
     for result in results:
         print(result.line)
-    good = all(result.good for result in results)
+    jobs = sum(len(lane) for lane in lanes()) + len(alone())
+    good = len(results) == jobs and all(result.good for result in results)
     seconds = time.monotonic() - began
     print(f"{'all good' if good else 'NOT good'} after {seconds / 60:.1f} minutes", flush=True)
     return 0 if good else 1
