@@ -43,7 +43,8 @@ class Team:
     def endpoint(self, name: str = "chat", **spec: Any) -> None:
         """Apply an LLMEndpoint."""
         minimal = {"model": {"uri": "file:///srv/models/tiny.gguf"}, "accelerator": "cpu"}
-        self.apply("LLMEndpoint", name, ENDPOINTS.api_version, spec=minimal | spec)
+        given = {key: value for key, value in (minimal | spec).items() if value is not None}
+        self.apply("LLMEndpoint", name, ENDPOINTS.api_version, spec=given)
 
     def get(self, kind: str, name: str) -> Manifest | None:
         """An object, if it is there."""
@@ -98,7 +99,7 @@ class Team:
     def is_complete(self) -> bool:
         """Whether an endpoint's children and the router's are all there, and the status is told."""
         kinds = {kind for kind, _ in self.children()}
-        wanted = {resource.kind for resource in CHILDREN} - {"Role", "PodDisruptionBudget"}
+        wanted = {resource.kind for resource in CHILDREN} - {"PodDisruptionBudget"}
         return (
             wanted <= kinds and bool(self.condition("Ready")[0]) and self.deployment() is not None
         )
