@@ -87,7 +87,8 @@ class RouterSettings:
     bind_address: str = "0.0.0.0"  # noqa: S104
     """Address that a router listens on; `$(POD_IP)` where Pods share their host's network."""
     service_type: ServiceType = "ClusterIP"
-    """Type of the Services that users talk to: ClusterIP, NodePort or LoadBalancer."""
+    """Type of Service `puna-router`: ClusterIP, NodePort or LoadBalancer; an endpoint's own Service
+    is always a ClusterIP."""
     drain_seconds: int = 30
     """Time that streams get to end when a router stops."""
     health_interval_seconds: float = 2
@@ -124,6 +125,8 @@ class Settings:
     """Folder of the nodes that keeps fetched models; None: a folder of each Pod."""
     allowed_networks: tuple[str, ...] = ()
     """CIDRs, beside public addresses, that models may be fetched from."""
+    model_max_bytes: int = 1024**4
+    """Largest model that is downloaded, in bytes."""
     progress_deadline_seconds: int = 3600
     """Time that a rollout may take without progress."""
     termination_grace_seconds: int = 60
@@ -161,6 +164,7 @@ class Settings:
             model_folders=read.paths("MODEL_FOLDERS"),
             model_cache_host_path=read.path("MODEL_CACHE_HOST_PATH"),
             allowed_networks=read.networks("ALLOWED_NETWORKS"),
+            model_max_bytes=read.number("MODEL_MAX_BYTES", default.model_max_bytes, at_least=1),
             progress_deadline_seconds=read.number(
                 "PROGRESS_DEADLINE_SECONDS", default.progress_deadline_seconds, at_least=1
             ),

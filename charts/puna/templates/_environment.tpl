@@ -25,6 +25,8 @@
   value: {{ .Values.settings.modelCacheHostPath | quote }}
 - name: PUNA_ALLOWED_NETWORKS
   value: {{ join "," .Values.settings.allowedNetworks | quote }}
+- name: PUNA_MODEL_MAX_BYTES
+  value: {{ int64 .Values.settings.modelMaxBytes | quote }}
 - name: PUNA_PROGRESS_DEADLINE_SECONDS
   value: {{ int .Values.settings.progressDeadlineSeconds | quote }}
 - name: PUNA_TERMINATION_GRACE_SECONDS

@@ -74,6 +74,7 @@ def model_volume(model: ModelSource, *, namespace: str, settings: Settings) -> M
             ca_file=f"{CA_MOUNT}/{CA_MEMBER}" if model.ca_secret_ref else None,
             allowed_networks=settings.allowed_networks,
             record_directory=records,
+            max_bytes=None if parts.scheme in {"file", "pvc"} else settings.model_max_bytes,
         ),
     )
 

@@ -112,4 +112,5 @@ def test_the_fetcher_reads_the_request_that_it_is_given(model: dict[str, Any]) -
         credentials_directory=read.credentials_directory and str(read.credentials_directory),
         ca_file=read.ca_file and str(read.ca_file),
         allowed_networks=read.allowed_networks,
+        max_bytes=read.max_bytes,
     )
