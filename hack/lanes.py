@@ -1,7 +1,7 @@
 """`make test`: the checks and all tiers of tests, side by side where they do not disturb.
 
-One lane checks the code and runs what needs no cluster; the other builds the Kubernetes programs
-and runs the tests against a real API server. Whole clusters come last, alone: they measure time.
+Builds, which take minutes the first time, run beside what measures no time: checks and tests of
+values. Then tests of single processes run beside tests with an API server, and whole clusters alone.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,8 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 PYTHON: Final = sys.executable
 NOT_TESTS: Final = ("--ignore=tests/bench",)
+VALUES: Final = ("tests/unit", "tests/golden")
+"""Folders whose tests compare values: how fast the machine is does not matter to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +36,34 @@ def pytest_job(name: str, *arguments: str) -> Job:
     return Job(name, (PYTHON, "-m", "pytest", *options, *NOT_TESTS, *arguments))
 
 
-def lanes() -> tuple[tuple[Job, ...], ...]:
-    """What runs side by side: each lane one job after the other."""
+def stages() -> tuple[tuple[tuple[Job, ...], ...], ...]:
+    """Stages one after the other; in each, lanes side by side; in each lane, job after job."""
     helm = "from tests.charts.helm import helm_binary; print(helm_binary())"
+    # Whoever waits for a test should not wait for a compiler.
+    gently = ("nice", "-n", "10", PYTHON)
+    ours = "not api and not e2e"
     return (
         (
-            Job("check", ("make", "check")),
-            pytest_job("tests without a cluster", "-m", "not api and not e2e"),
+            (
+                Job("check", ("make", "check")),
+                pytest_job("tests of values", "-m", ours, *VALUES),
+            ),
+            (
+                Job("Kubernetes programs", (*gently, "-m", "puna_cli", "binaries")),
+                Job("Helm", (*gently, "-c", helm)),
+            ),
         ),
         (
-            Job("Kubernetes programs", (PYTHON, "-m", "puna_cli", "binaries")),
-            Job("Helm", (PYTHON, "-c", helm)),
-            pytest_job("tests with an API server", "-m", "api and not e2e"),
+            (
+                pytest_job(
+                    "tests of processes",
+                    *("-m", ours, *(f"--ignore={folder}" for folder in VALUES)),
+                ),
+            ),
+            (pytest_job("tests with an API server", "-m", "api and not e2e"),),
         ),
+        ((pytest_job("tests with a whole cluster", "-m", "e2e"),),),
     )
-
-
-def alone() -> tuple[Job, ...]:
-    """What runs after the lanes, with the machine to itself."""
-    return (pytest_job("tests with a whole cluster", "-m", "e2e"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,26 +99,21 @@ def run(job: Job) -> Result:
     return Result(good, line)
 
 
+def run_stage(lanes: tuple[tuple[Job, ...], ...]) -> list[Result]:
+    """Run lanes side by side; a failed job does not hide what the next one has to say."""
+    with ThreadPoolExecutor(len(lanes)) as threads:
+        done = threads.map(lambda lane: [run(job) for job in lane], lanes)
+    return [result for results in done for result in results]
+
+
 def main() -> int:
     """Run everything; 0 if all of it is good."""
     began = time.monotonic()
-    results: list[Result] = []
-
-    def work(lane: tuple[Job, ...]) -> None:
-        # A failed job does not hide what the next one has to say.
-        results.extend(run(job) for job in lane)
-
-    threads = [threading.Thread(target=work, args=(lane,)) for lane in lanes()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    results.extend(run(job) for job in alone())
+    results = [result for stage in stages() for result in run_stage(stage)]
     print("\n== summary")
     for result in results:
         print(result.line)
-    jobs = sum(len(lane) for lane in lanes()) + len(alone())
-    good = len(results) == jobs and all(result.good for result in results)
+    good = all(result.good for result in results)
     seconds = time.monotonic() - began
     print(f"{'all good' if good else 'NOT good'} after {seconds / 60:.1f} minutes", flush=True)
     return 0 if good else 1
