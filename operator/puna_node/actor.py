@@ -54,6 +54,7 @@ from puna_node.state import PodFolder, StoredPod
 from puna_node.status import pod_status
 from puna_node.status_writer import StatusWriter
 from puna_node.termination import with_message
+from puna_node.variables import RefusedVariableError
 from puna_node.volume_store import VolumeError, own
 
 LOG: Final = logging.getLogger(__name__)
@@ -289,6 +290,8 @@ class PodActor:
             # Read anew when it is tried again: somebody may have made it by then.
             self._prepared = None
             raise StartRefusedError(REASON_CONFIG, str(error)) from error
+        except RefusedVariableError as error:
+            raise StartRefusedError(REASON_NOT_ALLOWED, str(error)) from error
         if profile.drain_slots:
             allowed = [str(self.folder.path), *(mount.target for mount in launch.mounts)]
             arguments = launch.argv[len(profile.run) :]

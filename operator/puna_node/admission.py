@@ -117,6 +117,9 @@ def _host_access(pod: Manifest, _policy: Policy) -> Iterator[str]:
             yield f"{path}.securityContext.privileged: not allowed on this node"
         if (context.get("capabilities") or {}).get("add"):
             yield f"{path}.securityContext.capabilities.add: not allowed on this node"
+        if container.get("workingDir"):
+            # Programs load modules and backends from where they start.
+            yield f"{path}.workingDir: not allowed on this node, where a process starts in HOME"
         if container.get("volumeDevices"):
             yield f"{path}.volumeDevices: not supported by a node agent"
 

@@ -10,6 +10,7 @@ from puna_node.expand import expand
 from puna_node.fields import Downward, field_value, resource_value
 from puna_node.manifest import Manifest
 from puna_node.sources import CONFIG_MAP, SECRET, SourceRef, Sources, all_keys, one_key
+from puna_node.variables import allowed_variable
 
 _VALID_NAME: Final = re.compile(r"^[-._a-zA-Z][-._a-zA-Z0-9]*$")
 
@@ -22,7 +23,7 @@ def resolve_environment(
     base: Mapping[str, str],
     rewrite: Callable[[str], str],
 ) -> dict[str, str]:
-    """Variables of a container: `base`, then `envFrom`, then `env` in their order.
+    """Variables of a container: `envFrom`, then `env` in their order; `base` wins over both.
 
     `rewrite` is applied to every text before references in it expand: what they expand to has been
     rewritten already, or is of this host.
@@ -30,17 +31,20 @@ def resolve_environment(
     Raises:
         MissingSourceError: a ConfigMap, Secret or key is not there and not optional.
         UnknownFieldError: a field that the downward API does not have.
+        RefusedVariableError: a variable that a Pod may not set.
     """
     variables = dict(base)
     for entry in container.get("envFrom") or ():
-        variables.update({name: rewrite(value) for name, value in _all_of(entry, sources).items()})
+        for name, text in _all_of(entry, sources).items():
+            variables[allowed_variable(name)] = rewrite(text)
     for entry in container.get("env") or ():
+        name = allowed_variable(entry["name"])
         value = _value(entry, container["name"], sources, downward)
         if value is not None:
             value = rewrite(value)
             is_literal = not entry.get("valueFrom")
-            variables[entry["name"]] = expand(value, variables) if is_literal else value
-    return variables
+            variables[name] = expand(value, variables) if is_literal else value
+    return variables | base
 
 
 def _all_of(entry: Manifest, sources: Sources) -> dict[str, str]:

@@ -68,6 +68,7 @@ def translate(
     Raises:
         MissingSourceError: its environment names a ConfigMap, Secret or key that is not there.
         UnknownFieldError: its environment names a field that the downward API does not have.
+        RefusedVariableError: its environment sets what a Pod may not set.
     """
     mounts = container_mounts(container, folders)
     base = {
@@ -75,6 +76,9 @@ def translate(
         "HOME": folders.home,
         "TMPDIR": next((m.target for m in mounts if m.path == TEMPORARY), folders.home),
         "LANG": "C.UTF-8",
+        # No module comes from the working directory or HOME.
+        "PYTHONSAFEPATH": "1",
+        "PYTHONNOUSERSITE": "1",
         "HOSTNAME": downward.pod["metadata"]["name"],
         "KUBERNETES_SERVICE_HOST": api.host,
         "KUBERNETES_SERVICE_PORT": str(api.port),
@@ -87,11 +91,10 @@ def translate(
         container, sources, downward, base=base, rewrite=lambda text: rewrite(text, mounts)
     )
     arguments = (expand(rewrite(text, mounts), environment) for text in container.get("args") or ())
-    working = container.get("workingDir")
     return Launch(
         argv=(*profile.run, *arguments),
         environment=environment,
-        directory=rewrite(working, mounts) if working else folders.home,
+        directory=folders.home,
         mounts=mounts,
         ports=tuple(
             int(port["containerPort"])

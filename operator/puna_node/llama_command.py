@@ -20,4 +20,4 @@ def llama_command(
         return (explicit,)
     if found_on_path:
         return (found_on_path,)
-    return (python, "-m", "puna_node.llama_server")
+    return (python, "-P", "-m", "puna_node.llama_server")

@@ -207,13 +207,13 @@ def test_readiness_follows_its_probe(
 def test_a_program_that_cannot_be_executed_says_so(
     plane: ControlPlane, shared_agent: AgentProcess, client: Client
 ) -> None:
-    container = shell("x", workingDir="/nowhere")
+    container = shell(":" + " " * 140_000)  # more than Linux takes in one argument
     plane.apply(pod(client.namespace, pod_spec(shared_agent.node, container)))
     found = client.wait(lambda p: restarts(p) >= 1)
     status = container_status(found)
     ended = status["state"].get("terminated") or status["lastState"]["terminated"]
     assert ended["reason"] == "StartError"
-    assert "No such file or directory: /nowhere" in ended["message"]
+    assert "Argument list too long" in ended["message"]
 
 
 def test_a_pod_over_its_deadline_fails(

@@ -76,6 +76,8 @@ def agent_config(
     """
     resources = {"metal": RESOURCE_METAL, "cuda": RESOURCE_CUDA}
     resource = resources.get(state.accelerator)
+    # Modules come from the installation, never from the working directory.
+    safe = (python, "-P", "-m")
     return AgentConfig(
         node_name=state.node_name,
         kubeconfig=str(paths.kubeconfig_of("node")),
@@ -93,8 +95,8 @@ def agent_config(
         allowed_host_paths=(*state.models_folders, str(paths.model_cache)),
         profiles=(
             Profile(image=IMAGE_LLAMA_SERVER, run=llama_server, drain_slots=True),
-            Profile(image=IMAGE_PUNA, command=("puna-fetch",), run=(python, "-m", "puna_fetch")),
-            Profile(image=IMAGE_ROUTER, run=(python, "-m", "puna_router")),
+            Profile(image=IMAGE_PUNA, command=("puna-fetch",), run=(*safe, "puna_fetch")),
+            Profile(image=IMAGE_ROUTER, run=(*safe, "puna_router")),
         ),
         volume_root=str(paths.volumes),
     )

@@ -125,7 +125,8 @@ def test_the_agent_offers_pods_only_what_the_cluster_is_told() -> None:
     assert by_image["llama-server"].run == ("llama",)
     assert by_image["llama-server"].drain_slots
     assert by_image["puna"].command == ("puna-fetch",)
-    assert by_image["router"].run == ("python", "-m", "puna_router")
+    assert by_image["router"].run == ("python", "-P", "-m", "puna_router")
+    assert by_image["puna"].run == ("python", "-P", "-m", "puna_fetch")
 
 
 def test_the_operator_publishes_the_front_and_binds_pod_addresses() -> None:

@@ -86,6 +86,7 @@ REFUSED: list[tuple[Manifest, str]] = [
         pod(initContainers=[container(name="s", restartPolicy="Always")]),
         "spec.initContainers[0].restartPolicy",
     ),
+    (pod(container(workingDir="/srv/models")), "spec.containers[0].workingDir"),
     (pod(container(name="../../etc")), "container name"),
 ]
 

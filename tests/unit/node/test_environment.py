@@ -6,12 +6,14 @@ from puna_node.environment import resolve_environment
 from puna_node.fields import Downward, UnknownFieldError
 from puna_node.manifest import Manifest
 from puna_node.sources import MissingSourceError, SourceRef, Sources, source_references
+from puna_node.variables import RefusedVariableError
 from tests.unit.node.pods import container, pod
 
 SOURCES: Sources = {
     SourceRef("configmap", "c"): {"a": b"1", "not valid": b"x"},
     SourceRef("secret", "s"): {"key": b"geheim"},
     SourceRef("secret", "absent"): None,
+    SourceRef("configmap", "loader"): {"PRELOAD": b"/x.so"},
 }
 
 
@@ -83,6 +85,39 @@ def test_an_unknown_field_is_named() -> None:
     origin = {"fieldRef": {"fieldPath": "spec.magic"}}
     with pytest.raises(UnknownFieldError, match=r"spec\.magic"):
         resolve(container(env=[{"name": "X", "valueFrom": origin}]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("LD_PRELOAD", "LD_LIBRARY_PATH", "DYLD_INSERT_LIBRARIES", "GLIBC_TUNABLES"),
+        *("PYTHONPATH", "PYTHONHOME", "BASH_ENV", "GGML_BACKEND_PATH", "LLAMA_ARG_TOOLS"),
+        *("LLAMA_CACHE", "ENVOY_UID", "OPENSSL_CONF", "SSL_CERT_FILE", "SSLKEYLOGFILE"),
+        *("PATH", "HOME", "GCONV_PATH", "CUDA_INJECTION64_PATH", "VK_ICD_FILENAMES"),
+    ],
+)
+def test_what_decides_which_code_runs_is_no_pods_to_set(name: str) -> None:
+    with pytest.raises(RefusedVariableError, match=f"env: {name} "):
+        resolve(container(env=[{"name": name, "value": ""}]))
+
+
+def test_nor_by_way_of_a_config_map() -> None:
+    loader = {"configMapRef": {"name": "loader"}, "prefix": "LD_"}
+    with pytest.raises(RefusedVariableError, match="env: LD_PRELOAD "):
+        resolve(container(envFrom=[loader]))
+
+
+@pytest.mark.parametrize("name", ["POD_IP", "POD_NAMESPACE", "HF_ENDPOINT", "LOG_LEVEL", "LDAP"])
+def test_ordinary_variables_are(name: str) -> None:
+    assert resolve(container(env=[{"name": name, "value": "x"}]))[name] == "x"
+
+
+def test_the_agents_own_variables_win() -> None:
+    manifest = container(env=[{"name": "TMPDIR", "value": "/etc"}])
+    downward = Downward(pod(manifest), "127.77.0.9", "10.0.0.1", {})
+    base = {"TMPDIR": "/h"}
+    found = resolve_environment(manifest, {}, downward, base=base, rewrite=lambda text: text)
+    assert found == base
 
 
 def test_everything_that_a_pod_names_is_asked_for() -> None:

@@ -51,6 +51,7 @@ def test_a_container_becomes_a_process_of_this_host() -> None:
     assert launch.environment["KUBERNETES_SERVICE_HOST"] == "127.0.0.1"
     assert launch.environment["KUBERNETES_SERVICE_PORT"] == "6443"
     assert launch.environment["PATH"].startswith("/opt/llama:")
+    assert launch.environment["PYTHONSAFEPATH"] == "1"
     assert launch.ports == (20001,)
     assert launch.directory == "/p/c/main/home"
     assert launch.mounts[0] == Mount("/models", "/p/v/models/sub")

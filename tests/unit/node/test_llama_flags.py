@@ -108,6 +108,7 @@ def test_llama_server_is_looked_for_in_order() -> None:
     )
     assert llama_command(None, found_on_path=None, python=sys.executable) == (
         sys.executable,
+        "-P",
         "-m",
         "puna_node.llama_server",
     )
