@@ -1,7 +1,7 @@
 """`make test`: the checks and all tiers of tests, side by side where they do not disturb.
 
 Builds, which take minutes the first time, run beside what measures no time: checks and tests of
-values. Then tests of single processes run beside tests with an API server, and whole clusters alone.
+values. Then tests of single processes run beside tests with an API server; whole clusters alone.
 """
 
 from __future__ import annotations
