@@ -48,6 +48,8 @@ class Context:
     presets: Parsed[Preset]
     obstacles: dict[str, Finding] = field(default_factory=dict)
     """What keeps a namespace's router from being built, by namespace."""
+    rewritten: dict[ObjectKey, tuple[Manifest, tuple[object, ...]]] = field(default_factory=dict)
+    """Children that admission changed on the way in: what we wanted, and what became of it."""
     writing: dict[ObjectKey, list[Change]] = field(default_factory=dict)
     """Objects that are being written, with what watches have shown of them meanwhile."""
 

@@ -24,6 +24,7 @@ from puna.core.plan import Event, Manifest, ObjectKey, Plan, key_of, prune
 from puna.core.standing import Standing, standing
 from puna.kind import Kind, ObservedT, ResourceT, StatusT, StoredStatus
 from puna.parsed import InvalidResourceError
+from puna.triggers import content
 
 GONE_SECONDS: Final = 1.0
 """Wait for the garbage collector to remove what a former resource of the same name owned."""
@@ -208,6 +209,7 @@ class _Pass:
             child = key_of(manifest)
             await self.context.client.delete(child, manifest["metadata"]["uid"])
             self.context.store.deleted(manifest)
+            self.context.rewritten.pop(child, None)
             self._log("deleted", child)
 
     async def store_status(
@@ -229,8 +231,13 @@ class _Pass:
 
     def is_stale(self, manifest: Manifest) -> bool:
         """Return whether a child is to be applied."""
-        live = self.context.store.get(key_of(manifest))
-        return live is None or differs(manifest, live)
+        child = key_of(manifest)
+        live = self.context.store.get(child)
+        if live is None:
+            return True
+        # To write the same again would change nothing, again and again.
+        settled = self.context.rewritten.get(child) == (manifest, content(live))
+        return not settled and differs(manifest, live)
 
     async def _apply_one(self, manifest: Manifest, there: Mapping[ObjectKey, Manifest]) -> None:
         """Apply one child; a refusal is remembered and the others go on."""
@@ -245,6 +252,19 @@ class _Pass:
             raise
         self.applied += 1
         self._log("applied", child)
+        self._note_rewrite(child, manifest)
+
+    def _note_rewrite(self, child: ObjectKey, manifest: Manifest) -> None:
+        """Remember what an admission policy made of a child, until one of the two changes."""
+        live = self.context.store.get(child)
+        if live is None or not differs(manifest, live):
+            self.context.rewritten.pop(child, None)
+            return
+        self.context.rewritten[child] = (manifest, content(live))
+        log.warning(
+            "%s %s/%s: an admission policy changed what was applied; it is left so",
+            *(child.kind, child.namespace, child.name),
+        )
 
     def _log(self, what: str, child: ObjectKey) -> None:
         name = f"{child.namespace}/{self.key.ref.name}"

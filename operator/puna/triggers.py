@@ -102,7 +102,7 @@ def _endpoint_changed(change: Change, store: Lookup) -> Iterator[Wake]:
         )
     if after is None:
         return
-    if before is None or _wanted(before) != _wanted(after):
+    if before is None or content(before) != content(after):
         yield Wake(endpoint_key(ref), urgent=True)
     else:
         yield Wake(endpoint_key(ref), delay=SETTLE_SECONDS)
@@ -146,7 +146,7 @@ def _child_changed(change: Change) -> Iterator[Wake]:
     before, after = change
     is_pod = change.manifest["kind"] == "Pod"
     urgent = not is_pod and (
-        before is not None and (after is None or _wanted(before) != _wanted(after))
+        before is not None and (after is None or content(before) != content(after))
     )
     delay = 0.0 if urgent or (is_pod and _is_news(change)) else SETTLE_SECONDS
     for ref in {endpoint_of(side) for side in change if side is not None}:
@@ -202,10 +202,10 @@ def _identity(manifest: Manifest | None) -> tuple[str, bool] | None:
     return metadata["uid"], "deletionTimestamp" in metadata
 
 
-def _wanted(manifest: Manifest) -> tuple[object, ...]:
+def content(manifest: Manifest) -> tuple[object, ...]:
     """Return everything that people or other managers decide, and controllers leave alone."""
     metadata = manifest["metadata"]
-    content = {
+    members = {
         name: value
         for name, value in manifest.items()
         if name not in {"metadata", "status", "apiVersion", "kind"}
@@ -215,5 +215,5 @@ def _wanted(manifest: Manifest) -> tuple[object, ...]:
         "deletionTimestamp" in metadata,
         metadata.get("labels"),
         metadata.get("ownerReferences"),
-        content,
+        members,
     )
