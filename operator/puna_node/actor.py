@@ -295,7 +295,7 @@ class PodActor:
         if profile.drain_slots:
             allowed = [str(self.folder.path), *(mount.target for mount in launch.mounts)]
             arguments = launch.argv[len(profile.run) :]
-            problem = refused_argument(arguments, launch.environment, allowed)
+            problem = refused_argument(arguments, allowed)
             if problem is not None:
                 raise StartRefusedError(REASON_NOT_ALLOWED, problem)
         for port in launch.ports:

@@ -1,86 +1,66 @@
 """Which arguments a llama-server may be given on this host. Pure.
 
-llama-server's own tools execute commands, and several flags name files to read or write; a Pod may
-use neither to reach beyond its own folders.
+Its flags execute commands, download, connect to other hosts and read and write files, and every
+version brings new ones. So a Pod may use the flags of `llama_flags.FLAGS` alone, in the spellings
+there, and those that name a file may name one of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from puna_node.mounts import is_within
+from puna_node.llama_flags import FLAGS
+from puna_node.mounts import is_plainly_within
 
-DENIED: Final = ("--tools", "--agent", "--mcp", "--ui-mcp-proxy", "--webui-mcp-proxy")
-"""By prefix: they execute commands or fetch on behalf of a client."""
-ROUTER_MODE: Final = ("--models-dir", "--models-preset")
-"""Several models in one process are no model of Puna's."""
 FILES: Final = frozenset(
     {
-        "-m",
-        "--model",
-        "-mm",
-        "--mmproj",
-        "-md",
-        "--model-draft",
-        "--spec-draft-model",
-        "--lora",
-        "--lora-scaled",
-        "--control-vector",
-        "--control-vector-scaled",
-        "--log-file",
-        "--slot-save-path",
+        *("-m", "--model"),
+        *("-mm", "--mmproj"),
         "--api-key-file",
-        "--ssl-key-file",
-        "--ssl-cert-file",
+        *("--ssl-key-file", "--ssl-cert-file"),
         "--chat-template-file",
-        "--grammar-file",
-        "-jf",
-        "--json-schema-file",
-        "-lcs",
-        "--lookup-cache-static",
-        "-lcd",
-        "--lookup-cache-dynamic",
-        "--path",
-        "--media-path",
-        "--override-tensor-file",
+        "--slot-save-path",
     }
 )
-"""Flags whose value is a path, or several with commas between."""
-ENVIRONMENT_PREFIX: Final = "LLAMA_ARG_"
+"""Flags whose value is a path."""
+HOST: Final = "--host"
+"""Its value is an address; one that ends with `.sock` would be a file."""
+TEXT: Final = "--chat-template"
+"""Its value may begin like a flag."""
+_LIKE_A_FLAG: Final = re.compile(r"--?[A-Za-z]")
 
 
-def refused_argument(
-    arguments: Sequence[str], environment: Mapping[str, str], folders: Sequence[str]
-) -> str | None:
+def refused_argument(arguments: Sequence[str], folders: Sequence[str]) -> str | None:
     """Why llama-server may not be started so; None if it may.
 
     Args:
         arguments: after mount paths were rewritten.
-        environment: `LLAMA_ARG_*` in it are flags too.
         folders: what its files have to lie in.
     """
-    return next(_findings([*_from_environment(environment), *arguments], folders), None)
+    return next(_findings(arguments, folders), None)
 
 
 def _findings(arguments: Sequence[str], folders: Sequence[str]) -> Iterator[str]:
-    for index, argument in enumerate(arguments):
-        if not argument.startswith("-"):
+    rest = iter(arguments)
+    for argument in rest:
+        # Upstream takes underscores in long names too.
+        name = argument.replace("_", "-") if argument.startswith("--") else argument
+        flag = FLAGS.get(name)
+        if flag is None:
+            # Also `--flag=value`, which llama-server does not take.
+            yield f"args: {argument} is not among the flags of llama-server allowed on this node"
+            return
+        if flag.parse is None:
             continue
-        name = argument.partition("=")[0].replace("_", "-") if argument[:2] == "--" else argument
-        if name.startswith((*DENIED, *ROUTER_MODE)):
-            yield f"args: {argument} is not allowed on this node"
-        if name in FILES:
-            value = arguments[index + 1] if index + 1 < len(arguments) else ""
-            for path in value.split(","):
-                # `--lora-scaled file:0.5` carries a number behind the path.
-                file = path.rpartition(":")[0] if "scaled" in name and ":" in path else path
-                if not is_within(file, folders):
-                    yield f"args: {argument} {file} is outside the Pod's volumes"
-
-
-def _from_environment(environment: Mapping[str, str]) -> Iterator[str]:
-    for name, value in environment.items():
-        if name.startswith(ENVIRONMENT_PREFIX):
-            yield "--" + name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-")
-            yield value
+        value = next(rest, None)
+        if value is None:
+            yield f"args: {argument} needs a value"
+        elif name != TEXT and _LIKE_A_FLAG.match(value):
+            # Another version may take no value here, and would read this as a flag.
+            yield f"args: {argument} {value}: the value looks like a flag"
+        elif name in FILES and not is_plainly_within(value, folders):
+            yield f"args: {argument} {value} is outside the Pod's volumes"
+        elif name == HOST and ("/" in value or value.endswith(".sock")):
+            yield f"args: {argument} {value}: has to be an address"

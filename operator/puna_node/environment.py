@@ -44,7 +44,7 @@ def resolve_environment(
             value = rewrite(value)
             is_literal = not entry.get("valueFrom")
             variables[name] = expand(value, variables) if is_literal else value
-    return variables | base
+    return {**variables, **base}
 
 
 def _all_of(entry: Manifest, sources: Sources) -> dict[str, str]:

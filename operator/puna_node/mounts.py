@@ -53,6 +53,11 @@ def is_within(path: str, folders: Iterable[str]) -> bool:
     )
 
 
+def is_plainly_within(path: str, folders: Iterable[str]) -> bool:
+    """Whether an absolute path lies so without a `..`, which behind a link means another folder."""
+    return ".." not in path.split("/") and is_within(path, folders)
+
+
 def is_safe_sub_path(sub_path: str) -> bool:
     """Whether a `subPath` stays inside its volume."""
     return not sub_path.startswith("/") and ".." not in sub_path.split("/")
