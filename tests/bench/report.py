@@ -88,20 +88,20 @@ def lines(figures: Sequence[Figure]) -> list[str]:
 
 
 def report(name: str, figures: Sequence[Figure], details: Mapping[str, Any] | None = None) -> int:
-    """Print the figures and write `docs/benchmarks/<name>.json`; 1 if a goal is missed, else 0."""
+    """Print the figures and write them as a list to `docs/benchmarks/<name>.json`.
+
+    `details` are printed alone. Returns 1 if a goal is missed, else 0.
+    """
     print("\n".join(lines(figures)), flush=True)
-    document = {
-        "benchmark": name,
+    for key, value in (details or {}).items():
+        print(f"# {key}: {json.dumps(value)}", flush=True)
+    stamp = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cores": os.cpu_count(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-        },
-        "figures": [figure.row() for figure in figures],
-        **({"details": dict(details)} if details else {}),
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}",
     }
     file = ROOT / "docs" / "benchmarks" / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    rows = [figure.row() | stamp for figure in figures]
+    file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 1 if any(figure.holds is False for figure in figures) else 0
