@@ -25,7 +25,6 @@ from puna_node.actions import (
 from puna_node.addresses import bind_problem
 from puna_node.admission import find_profile
 from puna_node.api import ApiError, ApiUnreachableError
-from puna_node.arguments import refused_argument
 from puna_node.config import REASON_NOT_ALLOWED, REASON_PORT_IN_USE
 from puna_node.context import Context
 from puna_node.drain import wait_until_idle
@@ -48,6 +47,7 @@ from puna_node.preparation import Prepared, prepare
 from puna_node.probe import PROBE_FIELDS, observe, probe_spec
 from puna_node.prober import ProbeFailure, run_probe
 from puna_node.processes import Attempt
+from puna_node.reach import reach_of, refused
 from puna_node.shims import ShimError
 from puna_node.sources import MissingSourceError
 from puna_node.state import PodFolder, StoredPod
@@ -292,12 +292,18 @@ class PodActor:
             raise StartRefusedError(REASON_CONFIG, str(error)) from error
         except RefusedVariableError as error:
             raise StartRefusedError(REASON_NOT_ALLOWED, str(error)) from error
-        if profile.drain_slots:
-            allowed = [str(self.folder.path), *(mount.target for mount in launch.mounts)]
-            arguments = launch.argv[len(profile.run) :]
-            problem = refused_argument(arguments, allowed)
-            if problem is not None:
-                raise StartRefusedError(REASON_NOT_ALLOWED, problem)
+        policy = self._context.policy
+        reach = reach_of(
+            self.pod,
+            container,
+            launch,
+            folders=folders,
+            host_paths=policy.host_paths,
+            networks=policy.networks,
+        )
+        problem = refused(launch.argv[len(profile.run) :], profile, reach)
+        if problem is not None:
+            raise StartRefusedError(REASON_NOT_ALLOWED, problem)
         for port in launch.ports:
             taken = bind_problem(self.facts.address, port)
             if taken is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from puna_node.config import PROVIDER, TAINT_PROVIDER, AgentConfig, Profile
+from puna_node.config import PROVIDER, TAINT_PROVIDER, AgentConfig, Network, Profile
 from puna_node.manifest import (
     Manifest,
     all_containers,
@@ -34,6 +34,7 @@ class Policy:
     profiles: tuple[Profile, ...]
     has_volume_root: bool
     tainted: bool
+    networks: tuple[Network, ...] = ()
 
 
 def policy_of(config: AgentConfig) -> Policy:
@@ -44,6 +45,7 @@ def policy_of(config: AgentConfig) -> Policy:
         profiles=config.profiles,
         has_volume_root=config.volume_root is not None,
         tainted=config.tainted,
+        networks=config.allowed_networks,
     )
 
 

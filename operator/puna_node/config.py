@@ -5,7 +5,8 @@ Pure: pydantic only. The operator takes label, taint and resource names from her
 
 from __future__ import annotations
 
-from typing import Final
+from ipaddress import IPv4Network, IPv6Network
+from typing import Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -23,6 +24,9 @@ REASON_PORT_IN_USE: Final = "PortInUse"
 """Waiting reason of a container whose port another process of the node holds."""
 REASON_NOT_ALLOWED: Final = "NotAllowed"
 """Reason of a Pod outside the agent's allowlists."""
+
+
+Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class Document(BaseModel):
@@ -51,6 +55,10 @@ class Profile(Document):
 
     It marks a llama-server: the policy for its arguments applies.
     """
+    flags: tuple[str, ...] | None = None
+    """Flags that a Pod may give, in this spelling; absent: every one. Not for a llama-server."""
+    scratch_flags: tuple[str, ...] = ()
+    """Flags that name a folder whose files say what to run: it has to be an emptyDir of the Pod."""
     exec_probes: bool = False
     """Allow probes that run a command of the Pod's author on this host."""
 
@@ -87,6 +95,11 @@ class AgentConfig(Document):
     """Namespaces whose Pods may run here; empty: every one but kube-*."""
     allowed_host_paths: tuple[str, ...] = ()
     """Host folders that hostPath volumes may name, themselves or below."""
+    allowed_networks: tuple[Network, ...] = ()
+    """Networks, beside public addresses, that Pods may let puna-fetch connect to; or parts of them.
+
+    What listens there often trusts whoever can reach it.
+    """
     profiles: tuple[Profile, ...] = Field(min_length=1)
     lease_seconds: float = Field(default=10, gt=0)
     """Interval of lease renewals."""

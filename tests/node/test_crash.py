@@ -137,7 +137,7 @@ def test_what_a_container_leaves_behind_ends_with_it(
     plane: ControlPlane, shared_agent: AgentProcess, client: Client
 ) -> None:
     marker = f"orphan-{client.namespace}"
-    script = f"/bin/sh -c ': {marker}; sleep 600' & sleep 0.5; exit 0"
+    script = f"sh -c ': {marker}; sleep 600' & sleep 0.5; exit 0"
     spec = pod_spec(shared_agent.node, shell(script), restartPolicy="Never")
     plane.apply(pod(client.namespace, spec))
     client.wait(lambda p: p["status"].get("phase") == "Succeeded")

@@ -104,6 +104,40 @@ def test_a_llama_server_may_not_run_tools_or_leave_its_folders(
         client.wait(lambda p: waiting_reason(p, "llama-server") == "NotAllowed", name)
 
 
+def test_no_program_is_told_what_to_load_or_where_to_reach(
+    plane: ControlPlane, shared_agent: AgentProcess, client: Client
+) -> None:
+    preload = {"apiVersion": "v1", "kind": "ConfigMap", "data": {"PRELOAD": "/x.so"}}
+    plane.apply(preload | {"metadata": {"name": "loader", "namespace": client.namespace}})
+    from_config_map = [{"prefix": "LD_", "configMapRef": {"name": "loader"}}]
+    cases = {
+        "env": (
+            shell("x", env=[{"name": "PYTHONPATH", "value": "/x"}]),
+            "env: PYTHONPATH may not be set by a Pod on this node",
+        ),
+        "from": (
+            shell("x", envFrom=from_config_map),
+            "env: LD_PRELOAD may not be set by a Pod on this node",
+        ),
+        "path": (
+            PYTHON | {"command": ["python"], "args": ["-c", "1", "--destination=/etc/x"]},
+            "args: --destination=/etc/x is outside the Pod's volumes",
+        ),
+        "network": (
+            PYTHON | {"command": ["python"], "args": ["-c", "1", "--allow-network=10.0.0.0/8"]},
+            (
+                "args: --allow-network=10.0.0.0/8: 10.0.0.0/8 is not among the networks allowed "
+                "on this node"
+            ),
+        ),
+    }
+    for name, (container, _) in cases.items():
+        plane.apply(pod(client.namespace, pod_spec(shared_agent.node, container), name=name))
+    for name, (_, expected) in cases.items():
+        found = client.wait(lambda p: waiting_reason(p) == "NotAllowed", name)
+        assert container_state(found)["waiting"]["message"] == expected
+
+
 def test_a_link_out_of_an_allowed_folder_is_refused(
     plane: ControlPlane, shared_agent: AgentProcess, client: Client, models: Path
 ) -> None:

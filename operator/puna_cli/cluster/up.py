@@ -29,13 +29,21 @@ from puna_cli.cluster.ready import front_is_ready, node_is_ready, operator_is_he
 from puna_cli.cluster.settle import UpOptions, settle
 from puna_cli.cluster.state import ClusterState, read_state, write_private
 from puna_cli.cluster.wait import wait_until
-from puna_cli.cluster.workload import agent, agent_config, front, front_control, operator
+from puna_cli.cluster.workload import (
+    agent,
+    agent_config,
+    allowed_networks,
+    front,
+    front_control,
+    operator,
+)
 from puna_cli.errors import CommandError
 from puna_cli.front.serve import prepare as prepare_front
 from puna_cli.kubectl import Kubectl
 from puna_cli.locks import locked
 from puna_cli.paths import ClusterPaths, cluster_paths, models_folder
 from puna_cli.report import Report, Step
+from puna_node.config import Network
 
 WORKLOAD_SECONDS = 60
 
@@ -74,8 +82,9 @@ def up(options: UpOptions, environment: Mapping[str, str], report: Report) -> Cl
     with report.step("Kubernetes programs") as step:
         binaries = find_binaries(environment, step)
     host = Host(binaries, find_envoy())
-    # Before anything starts: what was named has to be there.
+    # Before anything starts: what was named has to be there, and to make sense.
     find_llama_server(options.llama_server, environment)
+    allowed_networks(environment)
     make_folders(paths)
     with locked(paths.lock, lambda: report.waiting("another command works on this cluster")):
         with report.step("API server and front") as step:
@@ -140,7 +149,7 @@ def _workload(
         Path(folder).mkdir(parents=True, exist_ok=True)
     programs = (
         *controllers(paths, host.binaries.folder),
-        _agent(paths, state, llama_server),
+        _agent(paths, state, llama_server, allowed_networks(environment)),
         front_control(paths, state, python, code_of("puna_cli", "front")),
         operator(paths, state, python, environment, code_of("puna")),
     )
@@ -149,13 +158,19 @@ def _workload(
     return tuple(started)
 
 
-def _agent(paths: ClusterPaths, state: ClusterState, llama_server: tuple[str, ...]) -> Program:
+def _agent(
+    paths: ClusterPaths,
+    state: ClusterState,
+    llama_server: tuple[str, ...],
+    networks: tuple[Network, ...],
+) -> Program:
     config = agent_config(
         paths,
         state,
         python=sys.executable,
         llama_server=llama_server,
         accelerators=accelerator_count(state.accelerator),
+        networks=networks,
     )
     file = paths.agent / "agent.json"
     write_private(file, config.model_dump_json(by_alias=True, indent=1))

@@ -3,22 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
-from puna.settings import IMAGE_LLAMA_SERVER, IMAGE_PUNA, IMAGE_ROUTER
+from puna.settings import (
+    IMAGE_LLAMA_SERVER,
+    IMAGE_PUNA,
+    IMAGE_ROUTER,
+    PREFIX,
+    Settings,
+    SettingsError,
+)
 from puna_cli.binaries.tools import VARIABLE
 from puna_cli.cluster.identities import CLUSTER_CA
 from puna_cli.cluster.program import Program
 from puna_cli.cluster.state import ClusterState
+from puna_cli.errors import CommandError
 from puna_cli.front.envoy import BOOTSTRAP
 from puna_cli.paths import ClusterPaths
-from puna_node.config import RESOURCE_METAL, AgentConfig, Profile
+from puna_node.config import RESOURCE_METAL, AgentConfig, Network, Profile
 
 RESOURCE_CUDA: Final = "nvidia.com/gpu"
 NODE_ADDRESS: Final = "127.0.0.1"
 POD_NETWORK: Final = "127.77.0.0/16"
 """Each agent takes a part of it that no other agent of this host has."""
+
+FETCH_FLAGS: Final = (
+    *("--uri", "--destination", "--sha256", "--max-bytes"),
+    *("--credentials-directory", "--ca-file", "--record-directory", "--allow-network"),
+    *("--connect-timeout", "--stall-timeout", "--retry-seconds", "--lock-timeout"),
+)
+ROUTER_FLAGS: Final = (
+    *("--namespace", "--directory", "--listen", "--port", "--control-port"),
+    *("--api-key-file", "--service-account-directory"),
+    *("--concurrency", "--drain-seconds", "--settle-seconds", "--seconds"),
+)
+"""Not among them: what names a program to run, or credentials and addresses beside the Pod's."""
 
 
 def operator_settings(
@@ -45,6 +66,20 @@ def user_settings(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def allowed_networks(user: Mapping[str, str]) -> tuple[Network, ...]:
+    """Networks that the user lets downloads connect to, as the operator reads them.
+
+    Raises:
+        CommandError: the variable does not say networks.
+    """
+    name = f"{PREFIX}ALLOWED_NETWORKS"
+    try:
+        settings = Settings.from_env({name: user.get(name, "")})
+    except SettingsError as error:
+        raise CommandError(str(error)) from error
+    return tuple(map(ip_network, settings.allowed_networks))
+
+
 def operator(
     paths: ClusterPaths,
     state: ClusterState,
@@ -69,10 +104,17 @@ def agent_config(
     python: str,
     llama_server: tuple[str, ...],
     accelerators: int,
+    networks: tuple[Network, ...] = (),
 ) -> AgentConfig:
     """Configuration of the node agent of a local cluster.
 
-    `accelerators`: how many accelerators the node offers as an extended resource.
+    Args:
+        paths: of the cluster.
+        state: of the cluster.
+        python: interpreter that has Puna installed.
+        llama_server: what runs as llama-server.
+        accelerators: how many the node offers as an extended resource.
+        networks: what downloads may connect to, beside public addresses.
     """
     resources = {"metal": RESOURCE_METAL, "cuda": RESOURCE_CUDA}
     resource = resources.get(state.accelerator)
@@ -93,10 +135,21 @@ def agent_config(
         serving_key=str(paths.key("node-server")),
         client_ca=str(paths.certificate(CLUSTER_CA)),
         allowed_host_paths=(*state.models_folders, str(paths.model_cache)),
+        allowed_networks=networks,
         profiles=(
             Profile(image=IMAGE_LLAMA_SERVER, run=llama_server, drain_slots=True),
-            Profile(image=IMAGE_PUNA, command=("puna-fetch",), run=(*safe, "puna_fetch")),
-            Profile(image=IMAGE_ROUTER, run=(*safe, "puna_router")),
+            Profile(
+                image=IMAGE_PUNA,
+                command=("puna-fetch",),
+                run=(*safe, "puna_fetch"),
+                flags=FETCH_FLAGS,
+            ),
+            Profile(
+                image=IMAGE_ROUTER,
+                run=(*safe, "puna_router"),
+                flags=ROUTER_FLAGS,
+                scratch_flags=("--directory",),
+            ),
         ),
         volume_root=str(paths.volumes),
     )

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 
+import pytest
+
+from puna.namespace.deployment import build_deployment
+from puna.settings import RouterSettings
 from puna_cli.cluster.control_plane import api_server, audit_policy, controllers
 from puna_cli.cluster.program import (
     Program,
@@ -13,8 +18,18 @@ from puna_cli.cluster.program import (
     split_at_pods,
 )
 from puna_cli.cluster.state import ClusterState, Ports
-from puna_cli.cluster.workload import agent_config, operator, operator_settings
+from puna_cli.cluster.workload import (
+    FETCH_FLAGS,
+    ROUTER_FLAGS,
+    agent_config,
+    allowed_networks,
+    operator,
+    operator_settings,
+)
+from puna_cli.errors import CommandError
 from puna_cli.paths import ClusterPaths
+from puna_fetch.config import FetchRequest
+from puna_node.config import AgentConfig
 from tests.cluster import read_json
 
 PATHS = ClusterPaths(Path("/state/puna"))
@@ -127,6 +142,41 @@ def test_the_agent_offers_pods_only_what_the_cluster_is_told() -> None:
     assert by_image["puna"].command == ("puna-fetch",)
     assert by_image["router"].run == ("python", "-P", "-m", "puna_router")
     assert by_image["puna"].run == ("python", "-P", "-m", "puna_fetch")
+
+
+def test_the_agent_allows_the_networks_that_the_operator_is_told() -> None:
+    networks = allowed_networks({"PUNA_ALLOWED_NETWORKS": "10.0.0.0/8, fd00::/8"})
+    config = agent_config(
+        PATHS, STATE, python="python", llama_server=("l",), accelerators=0, networks=networks
+    )
+    assert config.allowed_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    assert AgentConfig.model_validate_json(config.model_dump_json(by_alias=True)) == config
+    assert allowed_networks({}) == ()
+    with pytest.raises(CommandError, match="PUNA_ALLOWED_NETWORKS: 'x' is not a network"):
+        allowed_networks({"PUNA_ALLOWED_NETWORKS": "x"})
+
+
+def test_the_agent_allows_what_the_operator_renders() -> None:
+    fetch = FetchRequest(
+        uri="file:///srv/models/a.gguf",
+        sha256="0" * 64,
+        destination="/source/a.gguf",
+        credentials_directory="/c",
+        ca_file="/c/ca.crt",
+        allowed_networks=("10.0.0.0/8",),
+        record_directory="/c/records",
+        max_bytes=1,
+    )
+    router = build_deployment(
+        "team", RouterSettings(), account_uid="u", backend_key="k", previous=None
+    )
+    assert router is not None
+    rendered = [
+        (FETCH_FLAGS, fetch.to_args()),
+        *((ROUTER_FLAGS, c["args"][1:]) for c in router["spec"]["template"]["spec"]["containers"]),
+    ]
+    for known, arguments in rendered:
+        assert {argument.partition("=")[0] for argument in arguments} <= set(known)
 
 
 def test_the_operator_publishes_the_front_and_binds_pod_addresses() -> None:
