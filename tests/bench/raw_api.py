@@ -63,16 +63,27 @@ class RawApi:
         allowed: Collection[int] = (),
     ) -> Any:
         """Answer of one request; raises RuntimeError for an error that is not allowed."""
-        connection = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self.address.connect()
+        payload = None if body is None else json.dumps(body)
         headers = {"Content-Type": content_type, "Accept": "application/json"}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        response = connection.getresponse()
-        answer = response.read()
+        try:
+            response, answer = self._send(method, path, payload, headers)
+        except (http.client.RemoteDisconnected, ConnectionError):
+            # The server has closed what was idle for long; the next connection is a new one.
+            self._local.connection = self.address.connect()
+            response, answer = self._send(method, path, payload, headers)
         if response.status >= CLIENT_ERROR and response.status not in allowed:
             raise RuntimeError(f"{method} {path}: {response.status} {answer[:300]!r}")
         return json.loads(answer)
+
+    def _send(
+        self, method: str, path: str, payload: str | None, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self.address.connect()
+        connection.request(method, path, payload, headers)
+        response: http.client.HTTPResponse = connection.getresponse()
+        return response, response.read()
 
     def watch(self, path: str, version: str) -> Iterator[Any]:
         """Events after a version, until the server ends the watch."""
