@@ -47,7 +47,7 @@ def test_a_llama_server_is_the_given_one_else_the_one_on_path_else_our_own(tmp_p
     path = {"PATH": str(tmp_path)}
     assert find_llama_server(str(given), path) == (str(given),)
     assert find_llama_server(None, path) == (str(found),)
-    own = (sys.executable, "-m", "puna_node.llama_server")
+    own = (sys.executable, "-P", "-m", "puna_node.llama_server")
     assert find_llama_server(None, {"PATH": str(tmp_path / "none")}) == own
 
 
