@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from puna.triggers import ANCHOR_SECONDS
 from tests.cluster import LocalCluster, eventually
 from tests.e2e.models import Models
 from tests.e2e.normal import differences, normal_form
@@ -205,7 +206,8 @@ def _end_state(stage: Stage) -> dict[str, object]:
 
     def at_rest() -> dict[str, object] | None:
         before = _objects(stage)
-        time.sleep(1.0)
+        # The anchor's owners are gathered for a while before they are written.
+        time.sleep(ANCHOR_SECONDS + 1)
         after = _objects(stage)
         collected = not any(
             item["metadata"].get("labels", {}).get("puna.dev/endpoint") == "two"
