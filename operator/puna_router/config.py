@@ -6,6 +6,7 @@ The operator renders `EndpointConfig` into a ConfigMap per endpoint; a single ho
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, Final
@@ -29,8 +30,14 @@ CLIENT_PORT: Final = 8080
 CONTROL_PORT: Final = 9090
 """Listener of the control process: /ready, /metrics, /state."""
 
+PICKER_PORT: Final = 9091
+"""Listener of the picker: /live, /state."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-PresetName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+PresetPICKER_PORT: Final = 9091
+"""Listener of the picker: /live, /state."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Hash8 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
 
@@ -70,6 +77,84 @@ class HealthCheckConfig(Document):
     """Failed checks in a row that exclude a backend."""
 
 
+class Strategy(StrEnum):
+    """How a backend is chosen among those with a free slot."""
+
+    PREFIX_AFFINITY = "PrefixAffinity"
+    """The one that holds the longest part of the prompt in its cache, unless it is much busier."""
+    LEAST_BUSY = "LeastBusy"
+    """The one with the largest share of free slots."""
+    ROUND_ROBIN = "RoundRobin"
+    """One after the other."""
+
+
+class QueueConfig(Document):
+    """Where requests wait while every slot is taken."""
+
+    max_depth: int = Field(default=32, ge=0, le=10_000)
+    """Requests that may wait in one router; 0: none waits."""
+    timeout_seconds: int = Field(default=60, ge=1, le=600)
+    """Longest wait, in seconds; then 429 `queue_timeout`."""
+
+
+class Stickiness(StrEnum):
+    """What keeps a client on one revision while weights change."""
+
+    NONE = "None"
+    """Nothing: every request is drawn anew."""
+    KEY = "Key"
+    """Its API key: a client that has moved to the growing revision does not move back."""
+
+
+class ApiKey(Document):
+    """One API key, as a data member of a Secret: `<name of the key>: <this document>`.
+
+    The key itself is stored nowhere.
+    """
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 (hex) of the key: 256 random bits need no slow hash."""
+    endpoints: tuple[Name, ...] = Field(default=(), max_length=64)
+    """Endpoints that the key opens; empty: all that name its Secret."""
+    requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Sustained rate; absent: the endpoint's."""
+    burst: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Requests at once beyond the sustained rate; absent: the endpoint's."""
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Prompt and generated tokens; absent: no limit."""
+    max_concurrency: int | None = Field(default=None, ge=1, le=10_000)
+    """Requests under way at once, waiting ones too; absent: no limit."""
+    expires_at: datetime | None = None
+    """When the key ends; absent: never."""
+
+
+class AccessConfig(Document):
+    """Who may use an endpoint."""
+
+    secret: str
+    """Secret of the namespace (in a router file: member of `keys`) that holds the keys."""
+    requests_per_minute: int = Field(default=120, ge=1, le=1_000_000)
+    """Sustained rate of each key that names none itself."""
+    burst: int = Field(default=30, ge=1, le=1_000_000)
+    """Requests at once beyond the sustained rate, of each key that names none itself."""
+
+
+class ExternalConfig(Document):
+    """A server outside the cluster that answers for an endpoint, whatever its revision."""
+
+    name: Name
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+/?$", max_length=512)]
+    """Scheme, host and port."""
+    slots: int = Field(default=1, ge=1, le=1024)
+    """Requests that it works on at once."""
+    priority: int = Field(default=0, ge=0, le=1)
+    """0: an equal member; 1: gets requests only while no other backend is healthy."""
+    api_key_secret: str | None = None
+    """Secret of the namespace whose member `token` the server requires; absent: no key."""
+    ca_secret: str | None = None
+    """Secret of the namespace whose member `ca.crt` signs the server's certificate."""
+
+
 class RevisionConfig(Document):
     """One revision of an endpoint and its share of the requests."""
 
@@ -84,6 +169,10 @@ class RevisionConfig(Document):
     """
     preset: PresetConfig = PresetConfig()
     """Request defaults of the revision itself."""
+    slots: int = Field(default=1, ge=1, le=1024)
+    """Slots of each of its servers (`--parallel`)."""
+    expected: int = Field(default=0, ge=0)
+    """Servers that are wanted: while some are, and none is there, requests wait in the queue."""
 
 
 class EndpointConfig(Document):
@@ -109,6 +198,16 @@ class EndpointConfig(Document):
     """Longest silence of a stream, in seconds."""
     keep_alive_seconds: int = Field(default=15, ge=1, le=300)
     """Interval of llama-server's SSE comments, spliced into streamed requests, in seconds."""
+    strategy: Strategy = Strategy.PREFIX_AFFINITY
+    """How a backend is chosen."""
+    queue: QueueConfig = QueueConfig()
+    """Where requests wait."""
+    stickiness: Stickiness = Stickiness.NONE
+    """What keeps a client on one revision."""
+    access: AccessConfig | None = None
+    """Who may use the endpoint; absent: everybody who reaches the router."""
+    external: tuple[ExternalConfig, ...] = Field(default=(), max_length=16)
+    """Servers outside the cluster."""
 
 
 class Backend(Document):
@@ -135,6 +234,8 @@ class RouterFile(Document):
     """Backends by endpoint name."""
     api_key_file: str | None = None
     """File with the key that the backends require."""
+    keys: dict[str, dict[Name, ApiKey]] = {}
+    """API keys by the name that an endpoint's `access.secret` gives."""
 
 
 class EndpointPhase(StrEnum):
