@@ -159,7 +159,9 @@ def _child_changed(change: Change) -> Iterator[Wake]:
 def router_pods(store: Lookup, namespace: str) -> list[Manifest]:
     """Return the Pods of a namespace's router."""
     return [
-        pod for pod in store.in_namespace("Pod", namespace) if _component(pod) == COMPONENT_ROUTER
+        manifest
+        for manifest in store.labelled(Ref(namespace, ROUTER_NAME))
+        if manifest["kind"] == "Pod" and _component(manifest) == COMPONENT_ROUTER
     ]
 
 

@@ -21,6 +21,7 @@ from puna_router.config import (
 from puna_router.control import backends
 from puna_router.control.cluster_access import Access
 from puna_router.control.documents import Document, by_endpoint, from_config_map
+from puna_router.control.lingering import LINGER_SECONDS, missed_since
 from puna_router.control.watch import Watch
 
 FILE_INTERVAL: Final = 0.25
@@ -63,7 +64,10 @@ class NamespaceSource:
             path = f"/api/v1/namespaces/{namespace}/{kind}"
             return Watch(session, access, path=path, selector=selector, changed=changed)
 
+        self._changed = changed
         self._parsed: dict[str, tuple[str, Document | None]] = {}
+        self._served: dict[str, Document] = {}
+        self._missed: dict[str, float] = {}
         self._config_maps = watch("configmaps", f"{LABEL_ROUTER_CONFIG}=true")
         self._pods = watch("pods", LABEL_ENDPOINT)
 
@@ -73,7 +77,10 @@ class NamespaceSource:
         return self._config_maps.restarts + self._pods.restarts
 
     def documents(self) -> dict[str, Document]:
-        """Newest document by endpoint; one that has not changed is the same object as before."""
+        """Newest document by endpoint; one that has not changed is the same object as before.
+
+        One that has just been deleted lingers for a moment.
+        """
         parsed = {}
         for config_map in self._config_maps.objects():
             name, version = (config_map["metadata"][key] for key in ("name", "resourceVersion"))
@@ -82,7 +89,14 @@ class NamespaceSource:
                 before = (version, from_config_map(config_map))
             parsed[name] = before
         self._parsed = parsed
-        return by_endpoint({name: document for name, (_, document) in parsed.items()})
+        present = by_endpoint({name: document for name, (_, document) in parsed.items()})
+        loop = asyncio.get_running_loop()
+        missed = missed_since(self._served, present, self._missed, loop.time())
+        for _ in missed.keys() - self._missed.keys():
+            loop.call_later(LINGER_SECONDS, self._changed)
+        lingering = {name: self._served[name] for name in missed}
+        self._missed, self._served = missed, dict(sorted((present | lingering).items()))
+        return self._served
 
     def backends(self, ports: Mapping[str, int]) -> dict[str, tuple[Backend, ...]]:
         """Pods that may get requests, by endpoint."""
