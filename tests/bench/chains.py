@@ -11,7 +11,7 @@ from tests.bench.routers import UNLIMITED, BenchRouter, bearer, bench_router, ne
 from tests.bench.traffic import StubServers
 from tests.router.program import endpoint, revision
 
-PRESET: Final = {"defaults": {"temperature": 0.7, "top_k": 40}}
+PRESET: Final[dict[str, Any]] = {"defaults": {"temperature": 0.7, "top_k": 40}}
 """What a revision splices into each request."""
 PICKING: Final = "envoy.filters.http.ext_proc"
 _KEYS, _HELD = new_keys("bench")

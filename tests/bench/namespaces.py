@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import tempfile
@@ -18,17 +19,11 @@ from puna_router.config import CONFIG_KEY
 from tests.bench.processors import ROUTER_CORE, pin
 from tests.cluster import ControlPlane, start_control_plane
 from tests.router.program import eventually
+from tests.router.stub import Stub
 from tests.router.test_namespace import Namespace, RouterPod
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
 """Addresses of the two Pods of the endpoint, which share a port."""
-
-
-@dataclass(frozen=True, slots=True)
-class PodAddress:
-    """Where a Pod of an endpoint is."""
-
-    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +61,14 @@ def namespace_router(
         pod.start_envoy()
         pod.start_control()
         where.configure("chat", json.dumps(document))
-        for number, process in enumerate(processes):
-            where.pod(f"pod-{number}", PodAddress(HOSTS[number]), process)
+        loop = asyncio.new_event_loop()
+        stack.callback(loop.close)
+        for host, process in zip(HOSTS, processes, strict=True):
+            where.pod(f"pod-{process}", Stub(loop, host=host), process)
         eventually(lambda: pod.ready() == httpx.codes.OK)
         eventually(lambda: len(pod.healthy()) == len(processes))
-        for process in pod.processes.values():
-            pin(process.pid, ROUTER_CORE)
+        for running in pod.processes.values():
+            pin(running.pid, ROUTER_CORE)
         client = stack.enter_context(_administrator(plane))
         path = f"/api/v1/namespaces/{where.name}/configmaps/chat-router-config"
         yield NamespaceRouter(str(pod.client.base_url), folder / "pod" / "run", client, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Final
 from puna_cli.paths import cache_folder
 
 MODEL: Final = "chat"
+_KEY: Final = f"sk-{secrets.token_hex(32)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Peer:
     command: Callable[[Path, Path, int, Sequence[str]], list[str]]
     """Argument vector from its environment, a folder of the run, its port and the servers."""
     environment: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers that its clients send."""
 
     def folder(self) -> Path:
         """Its environment, installed now if it never was."""
@@ -73,8 +77,9 @@ PEERS: Final = (
         "LiteLLM proxy",
         "litellm[proxy]==1.106.2",
         _litellm,
-        # Its prices of models come from the network otherwise.
-        {"LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        # Its prices of models come from the network otherwise; without a key it does not start.
+        {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_MASTER_KEY": _KEY},
+        {"authorization": f"Bearer {_KEY}"},
     ),
     Peer(
         "vllm-router cache_aware", "vllm-router==0.1.17", _cache_aware("vllm_router.launch_router")

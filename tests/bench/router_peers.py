@@ -72,17 +72,17 @@ def theirs(peer: Peer, servers: StubServers) -> Iterator[Target]:
         command = peer.command(environment, folder, port, servers.urls)
         with Pinned(command, folder / "log", peer.environment) as running:
             began = time.monotonic()
-            while not _answers(url):
+            while not _answers(url, peer.headers):
                 if time.monotonic() - began > START_SECONDS or running.process.poll() is not None:
                     raise RuntimeError(f"{peer.name} does not answer:\n{running.tail()}")
                 time.sleep(0.2)
-            yield Target(url, running.process.pid, {})
+            yield Target(url, running.process.pid, peer.headers)
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, headers: dict[str, str]) -> bool:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
     try:
-        return httpx.post(f"{url}{CHAT}", json=body, timeout=10).is_success
+        return httpx.post(f"{url}{CHAT}", json=body, headers=headers, timeout=10).is_success
     except httpx.TransportError:
         return False
 

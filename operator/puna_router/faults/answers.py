@@ -147,7 +147,7 @@ def events(work: Work, name: str) -> Iterator[bytes]:
     for _ in range(work.asked.tokens):
         said = {"delta": {"content": work.word}} if surface == Surface.CHAT else {"text": work.word}
         yield _event(_piece(work, name, said))
-    last = {"delta": {}} if surface == Surface.CHAT else {"text": ""}
+    last: dict[str, Any] = {"delta": {}} if surface == Surface.CHAT else {"text": ""}
     end = _piece(work, name, last | {"finish_reason": "length"})
     if work.asked.usage:
         yield _event(end)

@@ -90,4 +90,4 @@ def health_lies(seed: int, number: int, chances: Chances) -> bool:
 
 def _uniform(name: str) -> float:
     digest = blake2b(name.encode(), digest_size=DRAW_BYTES).digest()
-    return int.from_bytes(digest, "big") / 2 ** (8 * DRAW_BYTES)
+    return int.from_bytes(digest, "big") / (1 << 8 * DRAW_BYTES)
