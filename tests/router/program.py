@@ -72,7 +72,7 @@ class RouterProgram:
         self.control = f"http://127.0.0.1:{self._fixed['controlPort']}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
         self.directory = folder / "xds"
-        self._write(endpoints, backends)
+        self.rewrite(endpoints, backends)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [
@@ -113,8 +113,15 @@ class RouterProgram:
     def update(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
         """Give new content and wait until Envoy runs it."""
         before = self.state()
-        self._write(endpoints, backends)
+        self.rewrite(endpoints, backends)
         eventually(lambda: self.state() != before, 10)
+
+    def give_keys(
+        self, endpoints: list[Any], backends: dict[str, Any], keys: dict[str, Any]
+    ) -> None:
+        """Give other keys; what they do shows in answers alone."""
+        self._fixed["keys"] = keys
+        self.rewrite(endpoints, backends)
 
     def wait_healthy(self, count: int, name: str = "chat") -> None:
         def reached() -> bool:
@@ -124,7 +131,8 @@ class RouterProgram:
 
         eventually(reached)
 
-    def _write(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
+    def rewrite(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
+        """Give new content."""
         content = {**self._fixed, "endpoints": endpoints, "backends": backends}
         unfinished = self._file.with_suffix(".new")
         unfinished.write_text(json.dumps(content))
