@@ -86,6 +86,7 @@ def keyed(
         stack.callback(started.pod.close)
         started.pod.start_envoy()
         started.pod.start_control()
+        eventually(lambda: started.pod.ready() == 200, 60)
         eventually(lambda: started.pod.healthy() == ["one"])
         yield started
 
@@ -163,12 +164,13 @@ def test_a_control_process_that_starts_again_closes_nothing_meanwhile(keyed: Key
         while not stop.wait(0.01):
             seen.append(keyed.ask("alice").status_code)
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, ExitStack() as stack:
+        stack.callback(stop.set)
         asking = pool.submit(ask)
         keyed.pod.processes["serve"].send_signal(signal.SIGKILL)
         keyed.pod.processes["serve"].wait(10)
         keyed.pod.start_control()
-        eventually(lambda: keyed.pod.ready() == 200)
+        eventually(lambda: keyed.pod.ready() == 200, 60)
         eventually(lambda: keyed.pod.state().endpoints["chat"].access is None)
         stop.set()
         asking.result(10)
