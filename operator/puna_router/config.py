@@ -34,10 +34,7 @@ PICKER_PORT: Final = 9091
 """Listener of the picker: /live, /state."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-PresetPICKER_PORT: Final = 9091
-"""Listener of the picker: /live, /state."""
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+PresetName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Hash8 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
 
@@ -150,9 +147,13 @@ class ExternalConfig(Document):
     priority: int = Field(default=0, ge=0, le=1)
     """0: an equal member; 1: gets requests only while no other backend is healthy."""
     api_key_secret: str | None = None
-    """Secret of the namespace whose member `token` the server requires; absent: no key."""
+    """Secret of the namespace that holds the key which the server requires; absent: no key."""
+    api_key_member: str = "token"
+    """Member of that Secret."""
     ca_secret: str | None = None
     """Secret of the namespace whose member `ca.crt` signs the server's certificate."""
+    allowed_networks: tuple[str, ...] | None = None
+    """Networks (CIDR), beside public addresses, that the host may resolve to; absent: any."""
 
 
 class RevisionConfig(Document):
