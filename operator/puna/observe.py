@@ -18,6 +18,7 @@ from puna.context import Context
 from puna.core.naming import BACKEND_KEY_NAME, ROUTER_NAME
 from puna.core.ownership import field_set, is_controlled_by
 from puna.core.plan import Manifest, Ref
+from puna.core.readiness import is_ready
 from puna.endpoint.accept import claim_names, secret_names
 from puna.endpoint.effective import preset_names
 from puna.endpoint.model_volume import FETCH
@@ -25,7 +26,7 @@ from puna.endpoint.observed import ObservedEndpoint, RouterObservation
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
 from puna.parsed import InvalidResourceError
 from puna.store import Store, ref_of
-from puna.triggers import ENDPOINT, endpoint_key, is_ready, router_pods
+from puna.triggers import ENDPOINT, endpoint_key, router_pods
 from puna_fetch.config import Progress
 from puna_router.config import LABEL_PROCESS
 

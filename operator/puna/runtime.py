@@ -25,6 +25,7 @@ from puna.cluster.resources import WATCHED
 from puna.cluster.telemetry import Telemetry
 from puna.cluster.unlabelled import Unlabelled
 from puna.context import Context
+from puna.core.readiness import condition_of
 from puna.core.trim import trim
 from puna.endpoint.model_volume import FETCH
 from puna.health import Limits, Vitals
@@ -35,7 +36,7 @@ from puna.parsed import Parsed
 from puna.passes import Passes
 from puna.settings import Settings
 from puna.store import Change, Store
-from puna.triggers import ENDPOINT, condition_of, initial_wakes
+from puna.triggers import ENDPOINT, initial_wakes
 from puna.wakeups import Wakeups
 
 VITALS_SECONDS: Final = 1.0

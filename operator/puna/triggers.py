@@ -10,6 +10,7 @@ from puna.core.keyed_queue import Key
 from puna.core.naming import BACKEND_KEY_NAME, COMPONENT, COMPONENT_ROUTER, ROUTER_NAME
 from puna.core.ownership import is_controlled_by
 from puna.core.plan import Manifest, Ref
+from puna.core.readiness import condition_of, is_ready
 from puna.store import Change, endpoint_of, ref_of
 
 ENDPOINT: Final = LLMEndpoint.kind
@@ -118,7 +119,7 @@ def _preset_changed(preset: Manifest, store: Lookup) -> Iterator[Wake]:
 
 def _router_pod_changed(change: Change, store: Lookup) -> Iterator[Wake]:
     """Wake those who wait for a router, or everybody once there is none."""
-    if is_ready(change.before) == is_ready(change.after) and change.after is not None:
+    if not _is_news(change):
         return
     namespace = ref_of(change.manifest).namespace
     yield Wake(namespace_key(namespace))
@@ -163,30 +164,14 @@ def router_pods(store: Lookup, namespace: str) -> list[Manifest]:
     ]
 
 
-def is_ready(pod: Manifest | None) -> bool:
-    """Return whether a Pod is ready and stays."""
-    return (
-        pod is not None
-        and "deletionTimestamp" not in pod["metadata"]
-        and condition_of(pod, "Ready") == "True"
-    )
-
-
 def _is_news(change: Change) -> bool:
     """Return whether a Pod's readiness changed or the Pod is gone: people wait for that."""
-    return change.after is None or is_ready(change.before) != is_ready(change.after)
+    before, after = change
+    return after is None or (before is not None and is_ready(before)) != is_ready(after)
 
 
 def _says_ready(endpoint: Manifest) -> bool:
     return condition_of(endpoint, "Ready") == "True"
-
-
-def condition_of(manifest: Manifest, kind: str) -> str | None:
-    """Return the status of an object's condition."""
-    for condition in manifest.get("status", {}).get("conditions", ()):
-        if condition["type"] == kind:
-            return str(condition["status"])
-    return None
 
 
 def _component(manifest: Manifest) -> str | None:
