@@ -7,9 +7,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -76,7 +78,7 @@ class Runtime:
         client = Client(connection, self.metrics.count_request)
         wakeups = Wakeups(settings.workers, time.monotonic)
         self.context: Final = Context(
-            settings=settings,
+            settings=replace(settings, api_server_host=urlsplit(connection.host).hostname),
             store=store,
             client=client,
             unlabelled=Unlabelled(client),

@@ -7,7 +7,14 @@ from typing import Final, NamedTuple, Protocol
 
 from puna.api.llmendpoint import LLMEndpoint
 from puna.core.keyed_queue import Key
-from puna.core.naming import BACKEND_KEY_NAME, COMPONENT, COMPONENT_ROUTER, ROUTER_NAME
+from puna.core.naming import (
+    ANNOTATION_ABORT,
+    ANNOTATION_PROMOTE,
+    BACKEND_KEY_NAME,
+    COMPONENT,
+    COMPONENT_ROUTER,
+    ROUTER_NAME,
+)
 from puna.core.ownership import is_controlled_by
 from puna.core.plan import Manifest, Ref
 from puna.core.readiness import condition_of, is_ready
@@ -103,10 +110,16 @@ def _endpoint_changed(change: Change, store: Lookup) -> Iterator[Wake]:
         )
     if after is None:
         return
-    if before is None or content(before) != content(after):
+    if before is None or content(before) != content(after) or _orders(before) != _orders(after):
         yield Wake(endpoint_key(ref), urgent=True)
     else:
         yield Wake(endpoint_key(ref), delay=SETTLE_SECONDS)
+
+
+def _orders(endpoint: Manifest) -> list[str | None]:
+    """Return what people order of a canary."""
+    annotations = endpoint["metadata"].get("annotations", {})
+    return [annotations.get(name) for name in (ANNOTATION_PROMOTE, ANNOTATION_ABORT)]
 
 
 def _preset_changed(preset: Manifest, store: Lookup) -> Iterator[Wake]:
