@@ -22,6 +22,7 @@ LLMEndpoint in place (`crds.keep`). Install one release per cluster. With `setti
 the operator serves one namespace, and its permissions end there too.
 """
 _STRINGS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+_AMOUNTS: Final = {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}
 DEFINITIONS: Final = {
     "accelerator": {
         "type": "object",
@@ -34,7 +35,12 @@ DEFINITIONS: Final = {
             "runtimeClass": {"type": ["string", "null"]},
             "gpuLayers": {"type": "integer", "minimum": 0},
         },
-    }
+    },
+    "resources": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"requests": _AMOUNTS, "limits": _AMOUNTS},
+    },
 }
 """Schemas that values.yaml refers to."""
 

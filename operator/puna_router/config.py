@@ -148,9 +148,13 @@ class ExternalConfig(Document):
     priority: int = Field(default=0, ge=0, le=1)
     """0: an equal member; 1: gets requests only while no other backend is healthy."""
     api_key_secret: str | None = None
-    """Secret of the namespace whose member `token` the server requires; absent: no key."""
+    """Secret of the namespace that holds the key which the server requires; absent: no key."""
+    api_key_member: str = "token"
+    """Member of that Secret."""
     ca_secret: str | None = None
     """Secret of the namespace whose member `ca.crt` signs the server's certificate."""
+    allowed_networks: tuple[str, ...] | None = None
+    """Networks (CIDR), beside public addresses, that the host may resolve to; absent: any."""
 
 
 class RevisionConfig(Document):

@@ -48,6 +48,11 @@ def test_values_reach_the_settings(helm: Helm) -> None:
     assert settings.router.bind_address == "$(POD_IP)"
     assert settings.router.service_type == "LoadBalancer"
     assert settings.router.drain_seconds == 90
+    assert settings.router.tls_secret == "llm-tls"
+    assert settings.router.resources["envoy"].limits == {"memory": "1Gi"}
+    assert settings.router.resources["control"] == Settings().router.resources["control"]
+    assert settings.router.node_selector == {"role": "edge"}
+    assert settings.router.tolerations == ({"key": "edge", "operator": "Exists"},)
     cuda = settings.accelerators[Accelerator.CUDA]
     assert cuda.image == "registry.example.org/llama-server:cuda"
     assert cuda.runtime_class == "nvidia"
@@ -75,6 +80,7 @@ def test_a_number_stays_a_number(helm: Helm) -> None:
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("router.replicas=0", "replicas"),
         ("router.serviceType=Ingress", "serviceType"),
+        ("router.resources.sidecar.limits.cpu=1", "sidecar"),
         ("crds.enabled=maybe", "enabled"),
     ],
 )

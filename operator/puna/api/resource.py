@@ -81,6 +81,15 @@ class LocalObjectReference(Model):
     """Name of the object."""
 
 
+class SecretKeyReference(Model):
+    """One member of a Secret in the same namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)] = "token"
+    """Name of the member."""
+
+
 class ObjectMeta(Model):
     """What Puna reads of an object's metadata."""
 

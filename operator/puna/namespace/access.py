@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.rbac import secret_rules
@@ -28,8 +28,16 @@ def build_role_binding(namespace: str) -> Manifest:
 
 def router_secrets(endpoints: Iterable[LLMEndpoint]) -> tuple[str, ...]:
     """Return the Secrets that a router has to read for its endpoints."""
-    accesses = (endpoint.spec.access for endpoint in endpoints)
-    return tuple(sorted({access.api_key_secret_ref.name for access in accesses if access}))
+    return tuple(sorted({name for endpoint in endpoints for name in _read_by_router(endpoint)}))
+
+
+def _read_by_router(endpoint: LLMEndpoint) -> Iterator[str]:
+    if endpoint.spec.access is not None:
+        yield endpoint.spec.access.api_key_secret_ref.name
+    for external in endpoint.spec.external_endpoints:
+        for ref in (external.api_key_secret_ref, external.ca_secret_ref):
+            if ref is not None:
+                yield ref.name
 
 
 def build_secrets_role(namespace: str, names: tuple[str, ...]) -> tuple[Manifest, ...]:

@@ -11,14 +11,23 @@ from puna.api.reasons import ConditionType, EventReason, Reason
 from puna.core.plan import Manifest, ObjectKey
 from puna.endpoint.plan import plan
 from puna_router.config import CONFIG_KEY, AccessConfig, EndpointConfig
-from tests.factories import HTTPS_MODEL, NOW, backend_key, endpoint, observed, settings
+from tests.factories import (
+    HTTPS_MODEL,
+    NOW,
+    backend_key,
+    endpoint,
+    observed,
+    preset,
+    presets,
+    settings,
+)
 from tests.fake_cluster import FakeCluster
 
 BETTER = HTTPS_MODEL | {"uri": "https://models.example/better.gguf"}
 
 
 def settled(**spec: Any) -> FakeCluster:
-    cluster = FakeCluster(endpoint(**spec))
+    cluster = FakeCluster(endpoint(**spec), presets(preset("precise")))
     cluster.settle()
     return cluster
 
@@ -159,6 +168,47 @@ def test_servers_that_the_router_calls_unhealthy_are_asked_about_less_and_less()
     made = plan(cluster.endpoint, seen, settings(), later)
     assert cluster.condition("Ready")[0] == "False"
     assert made.requeue_after == timedelta(seconds=5)
+
+
+def test_a_router_that_follows_a_change_of_presets_leaves_an_endpoint_ready() -> None:
+    cluster = settled(presets=["precise"])
+    cluster.presets = presets(preset("precise", sampling={"temperature": 1}))
+    cluster.reconcile()
+    behind = cluster.reconcile()
+    assert cluster.condition("Ready") == ("True", "Ready")
+    assert behind.requeue_after == timedelta(seconds=1)
+    cluster.settle()
+    assert cluster.plan().requeue_after is None
+
+
+def test_a_router_that_refuses_a_change_of_presets_makes_an_endpoint_unready() -> None:
+    cluster = settled(presets=["precise"])
+    cluster.presets = presets(preset("precise", sampling={"temperature": 1}))
+    cluster.refusing.add("router-1")
+    cluster.reconcile()
+    made = cluster.reconcile()
+    assert cluster.condition("Ready") == ("False", "RouterRejected")
+    assert [(event.type, event.reason) for event in made.events] == [
+        ("Warning", EventReason.BECAME_UNREADY)
+    ]
+    cluster.refusing.clear()
+    cluster.settle()
+    assert cluster.condition("Ready") == ("True", "Ready")
+
+
+def test_external_servers_alone_make_an_endpoint_ready_once_the_router_knows_them() -> None:
+    studio = {"name": "studio", "url": "https://studio.example"}
+    cluster = FakeCluster(endpoint(replicas=0, externalEndpoints=[studio]))
+    cluster.reconcile()
+    cluster.run_controllers()
+    assert cluster.condition("Available") == ("True", "ExternalServers")
+    assert cluster.reconcile().requeue_after is not None
+    assert cluster.condition("Ready") == ("False", "RouterNotReady")
+    cluster.settle()
+    assert cluster.condition("Ready") == ("True", "Ready")
+    cluster.routers.clear()
+    cluster.reconcile()
+    assert cluster.condition("Available") == ("False", "RouterNotReady")
 
 
 def test_no_router_is_asked_about_an_endpoint_without_servers() -> None:
