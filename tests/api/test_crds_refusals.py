@@ -315,7 +315,12 @@ REFUSED = [
         "spec.server.pooling",
         "is for mode Embedding alone",
     ),
-    ("mode", preset(server={"mode": "Rerank"}), "spec.server.mode", '"Chat", "Embedding"'),
+    (
+        "mode",
+        preset(server={"mode": "Completion"}),
+        "spec.server.mode",
+        'supported values: "Chat", "Embedding", "Rerank"',
+    ),
     (
         "temperature",
         preset(sampling={"temperature": 11}),

@@ -57,7 +57,9 @@ class ServerMode(StrEnum):
     CHAT = "Chat"
     """Chats and completions."""
     EMBEDDING = "Embedding"
-    """Embeddings of texts; chats and completions are refused by llama-server."""
+    """Embeddings of texts; all else as llama-server answers it then."""
+    RERANK = "Rerank"
+    """Scores of documents for a query, by a model that is made for it."""
 
 
 class Pooling(StrEnum):
@@ -112,8 +114,9 @@ class Server(Model):
     slots: Annotated[int, Field(ge=1, le=256)] = 1
     """Requests that one server answers at once; memory grows with each."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 512
-    """Prompt tokens handled in one step; in mode Embedding at least contextLength, since a text has
-    to fit in one.
+    """Prompt tokens handled in one step.
+
+    In modes Embedding and Rerank at least contextLength, since a text has to fit in one.
     """
     cache_type_k: CacheType = CacheType.F16
     """Format of the cached keys."""

@@ -43,9 +43,11 @@ def server_arguments(
         values["--rope-scale"] = f"{server.rope_scaling.factor:g}"
     if chat_template is not None:
         values["--chat-template"] = literal(chat_template)
-    if server.pooling is not None:
+    if server.mode is ServerMode.RERANK:
+        values["--pooling"] = "rank"
+    elif server.pooling is not None:
         values["--pooling"] = server.pooling
-    embedding = ["--embedding"] if server.mode is ServerMode.EMBEDDING else []
+    embedding = [] if server.mode is ServerMode.CHAT else ["--embedding"]
     return [*_in_words(values), *embedding, "--metrics", "--slots", "--no-webui"]
 
 
@@ -65,8 +67,8 @@ def pool_arguments(*, threads: int | None, limits: Mapping[str, str], gpu_layers
 
 
 def _batches(server: Server) -> dict[str, object]:
-    """Return both batch sizes: a text is embedded in one physical batch, or refused."""
-    if server.mode is ServerMode.EMBEDDING:
+    """Return both batch sizes: a text that is embedded has to fit in one physical batch."""
+    if server.mode is not ServerMode.CHAT:
         size = max(server.batch_size, server.context_length)
         return {"--batch-size": size, "--ubatch-size": size}
     return {

@@ -66,6 +66,14 @@ def test_an_embedding_server_takes_a_whole_text_in_one_batch() -> None:
     assert parse_flags(arguments(pooled))
 
 
+def test_a_server_that_ranks_embeds_with_the_pooling_of_ranks() -> None:
+    ranking = Server.model_validate({"mode": "Rerank", "contextLength": 2048})
+    made = dict(paired(arguments(ranking)))
+    assert "--embedding" in made
+    assert (made["--pooling"], made["--ubatch-size"]) == ("rank", "2048")
+    assert parse_flags(arguments(ranking))
+
+
 def paired(words: list[str]) -> list[tuple[str, str]]:
     """Each flag with the word behind it, if that is none."""
     following = [*words[1:], "--"]
