@@ -86,7 +86,7 @@ class FakeCluster:
                 break
         if only is not None:
             return made
-        if made.children is not None:
+        if made.children is not None and not made.partial:
             for stale in prune(self.objects.values(), made.children):
                 self.delete(key_of(stale))
         self.endpoint = self.endpoint.model_copy(update={"status": made.status})

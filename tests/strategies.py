@@ -175,6 +175,9 @@ def endpoints(draw: st.DrawFn) -> tuple[LLMEndpoint, dict[str, Preset]]:
     if draw(st.booleans()):
         named.append(draw(listed_presets("precise")))
         spec["presets"] = ["precise"]
+    if draw(st.booleans()):
+        rates = st.fixed_dictionaries({}, optional={"burst": st.integers(1, 1_000_000)})
+        spec["access"] = {"apiKeySecretRef": {"name": "a-secret"}, "rateLimit": draw(rates)}
     resource = factories.endpoint(
         name=draw(NAMES), namespace=draw(NAMES), generation=draw(st.integers(1, 9)), **spec
     )

@@ -10,7 +10,7 @@ import yaml
 
 from hack.generate.markdown import NOTE, code, table
 from hack.generate.values import Value, object_schema
-from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES, SECRET_RULES
+from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES
 
 INTRODUCTION: Final = """\
 Installs the custom resources, the operator and its permissions:
@@ -63,11 +63,6 @@ def operator_rules() -> str:
 def router_rules() -> str:
     """Return the rules of ClusterRole `puna-router`."""
     return _yaml(ROUTER_RULES)
-
-
-def secret_rules() -> str:
-    """Return the rules that `rbac.checkSecrets` adds."""
-    return _yaml(SECRET_RULES)
 
 
 def values_schema(values: tuple[Value, ...]) -> str:

@@ -210,7 +210,7 @@ async def _missing_secrets(context: Context, endpoint: LLMEndpoint) -> frozenset
     return frozenset(
         [
             name
-            for name in secret_names(endpoint.spec.model)
+            for name in secret_names(endpoint.spec)
             if not await context.references.has_secret(Ref(namespace, name))
         ]
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from puna.api.llmendpoint import LLMEndpoint
 from puna.core.keyed_queue import Key
@@ -102,10 +102,17 @@ def _endpoint_changed(change: Change, store: Lookup) -> Iterator[Wake]:
         )
     if after is None:
         return
+    if _secrets(before) != _secrets(after):
+        yield Wake(namespace_key(ref.namespace), urgent=True)
     if before is None or content(before) != content(after):
         yield Wake(endpoint_key(ref), urgent=True)
     else:
         yield Wake(endpoint_key(ref), delay=SETTLE_SECONDS)
+
+
+def _secrets(endpoint: Manifest | None) -> Any:
+    """Return the part of a spec that names Secrets for the router to read."""
+    return endpoint and endpoint.get("spec", {}).get("access", {}).get("apiKeySecretRef")
 
 
 def _preset_changed(preset: Manifest, store: Lookup) -> Iterator[Wake]:
@@ -159,7 +166,9 @@ def _child_changed(change: Change) -> Iterator[Wake]:
 def router_pods(store: Lookup, namespace: str) -> list[Manifest]:
     """Return the Pods of a namespace's router."""
     return [
-        pod for pod in store.in_namespace("Pod", namespace) if _component(pod) == COMPONENT_ROUTER
+        manifest
+        for manifest in store.labelled(Ref(namespace, ROUTER_NAME))
+        if manifest["kind"] == "Pod" and _component(manifest) == COMPONENT_ROUTER
     ]
 
 

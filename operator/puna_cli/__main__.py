@@ -12,6 +12,7 @@ from rich.table import Table
 
 from puna_cli.cluster.settle import UpOptions
 from puna_cli.errors import CommandError
+from puna_cli.keys.command import key_group
 from puna_cli.report import Report
 
 NOT_UP = 3
@@ -147,6 +148,7 @@ def status_command(*, name: str) -> None:
 @click.option("--namespace", "-n", default="default", show_default=True)
 @click.option("--url", help="Base URL of another router, ending in /v1.")
 @click.option("--max-tokens", type=click.IntRange(1))
+@click.option("--key", envvar="PUNA_API_KEY", help="API key; PUNA_API_KEY if not given.")
 @click.argument("endpoint")
 @click.argument("prompt", required=False)
 def chat_command(
@@ -155,6 +157,7 @@ def chat_command(
     namespace: str,
     url: str | None,
     max_tokens: int | None,
+    key: str | None,
     endpoint: str,
     prompt: str | None,
 ) -> None:
@@ -168,7 +171,7 @@ def chat_command(
         if state is None or state.kubeconfig is not None:
             raise CommandError(f"there is no local cluster {name}: `puna up`, or name --url")
         url = f"{state.front}/namespaces/{namespace}/v1"
-    talk(url.rstrip("/"), endpoint, prompt, Report(), max_tokens=max_tokens)
+    talk(url.rstrip("/"), endpoint, prompt, Report(), max_tokens=max_tokens, key=key)
 
 
 @main.command(
@@ -213,6 +216,9 @@ def demo_command(**options: Any) -> None:
     from puna_cli.demo import demo  # noqa: PLC0415
 
     demo(UpOptions(**options), os.environ, Report())
+
+
+main.add_command(key_group)
 
 
 if __name__ == "__main__":

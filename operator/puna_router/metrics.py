@@ -52,8 +52,8 @@ ENVOY: Final = (
         "envoy_puna_requests",
         "puna_router_requests",
         "counter",
-        "Requests by endpoint (none: the router answered itself), revision and status code; "
-        "code 0: the client left before the answer.",
+        "Requests by endpoint (none: the router answered itself), revision, API key (where one is "
+        "required) and status code; code 0: the client left before the answer.",
     ),
     EnvoySeries(
         "envoy_puna_duration",
@@ -168,7 +168,9 @@ def _translated(series: EnvoySeries, family: Metric) -> Metric:
         suffix = sample.name.removeprefix(series.source)
         labels = {_LABELS.get(key, key): value for key, value in sample.labels.items()}
         labels = {
-            key: value or "none" for key, value in labels.items() if not key.startswith("envoy_")
+            key: value or "none"
+            for key, value in labels.items()
+            if not key.startswith("envoy_") and (value or key != "key")
         }
         if labels.get("revision") == NO_BACKENDS:
             continue

@@ -197,6 +197,24 @@ REFUSED = [
         "spec.server.ropeScaling.factor",
         "Required value",
     ),
+    (
+        "no-keys-named",
+        endpoint(access={"rateLimit": {"burst": 3}}),
+        "spec.access.apiKeySecretRef",
+        "Required value",
+    ),
+    (
+        "backend-key-as-keys",
+        endpoint(access={"apiKeySecretRef": {"name": "puna-backend-key"}}),
+        "spec.access.apiKeySecretRef.name",
+        "name a Secret that holds API keys",
+    ),
+    (
+        "no-requests",
+        endpoint(access={"apiKeySecretRef": {"name": "a"}, "rateLimit": {"requestsPerMinute": 0}}),
+        "spec.access.rateLimit.requestsPerMinute",
+        "greater than or equal to 1",
+    ),
     ("typo", preset(sampling={"temprature": 1}), "spec.sampling.temprature", "unknown field"),
 ]
 

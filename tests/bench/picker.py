@@ -61,7 +61,7 @@ class NoDecisions(Scheduler):
     def arrive(self, request: Request, now: float, wall: float) -> tuple[Ticket, list[Decision]]:
         del wall
         ticket = Ticket(request, self._endpoint_of_all, now)
-        return ticket, [Decision(ticket, Pick("127.0.0.1:8080", reroute=False))]
+        return ticket, [Decision(ticket, Pick("127.0.0.1:8080"))]
 
     def leave(self, ticket: Ticket, now: float) -> list[Decision]:
         del ticket, now

@@ -8,7 +8,7 @@ import pytest
 
 from hack.generate.settings import variables
 from puna.api.llmendpoint import Accelerator
-from puna.api.rbac import OPERATOR_RULES, ROUTER_ROLE, ROUTER_RULES, SECRET_RULES
+from puna.api.rbac import OPERATOR_RULES, ROUTER_ROLE, ROUTER_RULES
 from puna.settings import Settings
 from tests.charts.helm import CHART, SCENARIOS, Helm, HelmError
 
@@ -111,12 +111,6 @@ def test_the_probes_ask_the_port_that_the_operator_listens_on(helm: Helm) -> Non
 def test_the_roles_hold_the_rules_of_the_code(helm: Helm) -> None:
     roles = {role["metadata"]["name"]: role["rules"] for role in helm.render().of("ClusterRole")}
     assert roles == {"puna-operator": list(OPERATOR_RULES), ROUTER_ROLE: list(ROUTER_RULES)}
-
-
-def test_secrets_are_read_only_where_values_say_so(helm: Helm) -> None:
-    rendered = helm.render("--set", "rbac.checkSecrets=true")
-    operator = next(rendered.of("ClusterRole"))
-    assert operator["rules"] == [*OPERATOR_RULES, *SECRET_RULES]
 
 
 def test_permissions_end_at_the_one_namespace(helm: Helm) -> None:

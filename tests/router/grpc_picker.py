@@ -60,9 +60,7 @@ class ReferencePicker(service.ExternalProcessorServicer):  # type: ignore[misc] 
         if message.WhichOneof("request") != "request_headers" or tickets:
             outbox.put_nowait(going_on(message))
             return
-        ticket, decisions = self._scheduler.arrive(
-            read(message), time.monotonic(), time.time()
-        )
+        ticket, decisions = self._scheduler.arrive(read(message), time.monotonic(), time.time())
         if ticket is None:
             outbox.put_nowait(going_on(message))
             return
@@ -120,7 +118,9 @@ def answered(answer: Answer, request_id: str) -> Message:
         common = message.request_headers.response
         session = base64.b64encode(answer.address.encode())
         set_header(common.header_mutation, "x-puna-session", session)
-        common.clear_route_cache = answer.reroute
+        if answer.cluster is not None:
+            set_header(common.header_mutation, "x-puna-cluster", answer.cluster.encode())
+            common.clear_route_cache = True
     else:
         refusal = message.immediate_response
         refusal.status.code = answer.status

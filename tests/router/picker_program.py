@@ -22,6 +22,7 @@ from puna_router.picker.config import (
     PickerHost,
     PickerQueue,
 )
+from puna_router.picker.messages import CLUSTER_HEADER
 from puna_router.picker.state import EndpointState, PickerState
 from tests.router.program import eventually, free_port
 from tests.router.stub import Stub
@@ -106,14 +107,10 @@ class PickerProgram:
 class EnvoyProgram:
     """One Envoy in front of clusters of stub servers."""
 
-    def __init__(
-        self, folder: Path, clusters: Mapping[str, list[Stub]], route: str = CLUSTER
-    ) -> None:
+    def __init__(self, folder: Path, clusters: Mapping[str, list[Stub]]) -> None:
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        (folder / "rds").mkdir()
-        self.route_to(route)
         bootstrap = folder / "bootstrap.json"
         bootstrap.write_text(json.dumps(self._bootstrap(clusters)))
         self.process = subprocess.Popen(serve_arguments(find_envoy(), bootstrap, 2))
@@ -124,24 +121,6 @@ class EnvoyProgram:
             return httpx.get(f"{self.url}/health").status_code == 200
         except httpx.TransportError:
             return False
-
-    def route_to(self, cluster: str) -> None:
-        """Send what comes from now on to another cluster."""
-        health = {"match": {"path": "/health"}, "direct_response": {"status": 200}}
-        route = {"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}}
-        off = {f"{_EXT_PROC}": {"@type": _OFF, "disabled": True}}
-        host = {
-            "name": "all",
-            "domains": ["*"],
-            "routes": [{**health, "typed_per_filter_config": off}, route],
-        }
-        resource = {
-            "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-            "name": "main",
-            "virtual_hosts": [host],
-        }
-        document = {"version_info": cluster, "resources": [resource]}
-        rename(self.folder / "rds/main.json", json.dumps(document))
 
     def stop(self) -> None:
         self.process.terminate()
@@ -160,19 +139,12 @@ class EnvoyProgram:
         }
 
     def _listener(self) -> Any:
-        source = {
-            "path": str(self.folder / "rds/main.json"),
-            "watched_directory": {"path": str(self.folder / "rds")},
-        }
         manager = {
             "@type": "type.googleapis.com/envoy.extensions.filters.network."
             "http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": "ingress",
             "local_reply_config": local_reply_config(),
-            "rds": {
-                "route_config_name": "main",
-                "config_source": {"resource_api_version": "V3", "path_config_source": source},
-            },
+            "route_config": _routes(),
             "http_filters": [_hidden_session(), _ext_proc(), _stateful_session(), _router()],
         }
         chain = {
@@ -206,10 +178,23 @@ _EXT_PROC = "envoy.filters.http.ext_proc"
 _OFF = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
 
 
-def _backends(name: str, stubs: list[Stub]) -> Any:
-    places = [
-        {"socket_address": {"address": stub.host, "port_value": stub.port}} for stub in stubs
+def _routes() -> Any:
+    off = {_EXT_PROC: {"@type": _OFF, "disabled": True}}
+    elsewhere = {"prefix": "/", "headers": [{"name": CLUSTER_HEADER, "present_match": True}]}
+    routes = [
+        {
+            "match": {"path": "/health"},
+            "direct_response": {"status": 200},
+            "typed_per_filter_config": off,
+        },
+        {"match": elsewhere, "route": {"cluster_header": CLUSTER_HEADER, "timeout": "0s"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": CLUSTER, "timeout": "0s"}},
     ]
+    return {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]}
+
+
+def _backends(name: str, stubs: list[Stub]) -> Any:
+    places = [{"socket_address": {"address": stub.host, "port_value": stub.port}} for stub in stubs]
     protocol = {
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options": {"max_requests_per_connection": 1},

@@ -120,6 +120,13 @@ class RouterProgram:
         self.rewrite(endpoints, backends)
         eventually(lambda: self.state() != before, 10)
 
+    def give_keys(
+        self, endpoints: list[Any], backends: dict[str, Any], keys: dict[str, Any]
+    ) -> None:
+        """Give other keys; what they do shows in answers alone."""
+        self._fixed["keys"] = keys
+        self.rewrite(endpoints, backends)
+
     def wait_healthy(self, count: int, name: str = "chat") -> None:
         def reached() -> bool:
             return count == sum(

@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 
 from puna_router.picker import frames
-from puna_router.picker.config import PickerConfig, PickerEndpoint, PickerHost, PickerKey, PickerQueue
+from puna_router.picker.config import (
+    PickerConfig,
+    PickerEndpoint,
+    PickerHost,
+    PickerKey,
+    PickerQueue,
+)
 from puna_router.picker.processor import Processor
 from puna_router.picker.scheduler import Scheduler
 from puna_router.picker.server import Calls, unix_listener
@@ -155,9 +161,7 @@ async def with_reference(path: Path, play_on: Callable[[Scheduler], Awaitable[An
 async def test_both_servers_give_the_same_answers(tmp_path: Path, seed: int) -> None:
     steps = script(seed)
     own_path, reference_path = tmp_path / "own.sock", tmp_path / "reference.sock"
-    own, stands = await with_own(
-        own_path, lambda scheduler: play(own_path, steps, scheduler, None)
-    )
+    own, stands = await with_own(own_path, lambda scheduler: play(own_path, steps, scheduler, None))
     reference, _ = await with_reference(
         reference_path, lambda scheduler: play(reference_path, steps, scheduler, stands)
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from puna.api.access import Access
 from puna.api.conditions import Condition
 from puna.api.resource import (
     DNS_1035,
@@ -176,6 +177,8 @@ class LLMEndpointSpec(Model):
     """Instead of the shorthand: several kinds of hardware, one Deployment each."""
     rollout: Rollout = Rollout()
     """How a change takes over."""
+    access: Access | None = None
+    """Who may use the endpoint; if absent, everybody who reaches the router."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

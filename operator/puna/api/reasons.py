@@ -43,7 +43,7 @@ class Reason(StrEnum):
     PRESET_NEEDS_OWN_SERVER = "PresetNeedsOwnServer"
     """A Preset of `spec.presets` wants other server settings than the endpoint runs with."""
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
-    """The model's credentials or CA Secret is not in the namespace."""
+    """A Secret that the spec names is not in the namespace: credentials, a CA or API keys."""
     VOLUME_CLAIM_NOT_FOUND = "VolumeClaimNotFound"
     """A PersistentVolumeClaim that the model needs is not in the namespace."""
     VOLUME_CLAIM_UNBOUND = "VolumeClaimUnbound"

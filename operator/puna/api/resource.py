@@ -66,7 +66,6 @@ class Model(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         extra="ignore",
-        use_attribute_docstrings=True,
     )
     cel_rules: ClassVar[tuple[Rule, ...]] = ()
 

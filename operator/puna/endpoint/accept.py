@@ -35,9 +35,10 @@ def claim_names(model: ModelSource) -> tuple[str, ...]:
     return ()
 
 
-def secret_names(model: ModelSource) -> tuple[str, ...]:
-    """Return the Secrets that a model needs."""
-    refs = (model.credentials_secret_ref, model.ca_secret_ref)
+def secret_names(spec: LLMEndpointSpec) -> tuple[str, ...]:
+    """Return the Secrets that a spec names."""
+    keys = spec.access.api_key_secret_ref if spec.access else None
+    refs = (spec.model.credentials_secret_ref, spec.model.ca_secret_ref, keys)
     return tuple(ref.name for ref in refs if ref is not None)
 
 
@@ -174,6 +175,23 @@ def secrets_exist(value: AcceptInput) -> Finding | None:
                 f"{value.endpoint.metadata.namespace}; create it or name another",
             )
     return None
+
+
+def keys_exist(endpoint: LLMEndpoint, observed: ObservedEndpoint) -> Finding | None:
+    """Say that the Secret with the API keys is missing.
+
+    That holds nothing up: the router closes the endpoint, and would leave it open if the plan that
+    requires keys were not carried out.
+    """
+    access = endpoint.spec.access
+    if access is None or access.api_key_secret_ref.name not in observed.missing_secrets:
+        return None
+    name, namespace = access.api_key_secret_ref.name, endpoint.metadata.namespace
+    return Finding(
+        Reason.SECRET_NOT_FOUND,
+        f"spec.access.apiKeySecretRef.name: there is no Secret {name} in namespace {namespace}, so "
+        "the router answers no request; `puna key create` makes it, or name another",
+    )
 
 
 def claims_exist(value: AcceptInput) -> Finding | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from puna.api.access import Access
 from puna.api.llmendpoint import (
     Accelerator,
     LLMEndpointSpec,
@@ -37,6 +38,8 @@ class Effective:
     presets: Mapping[str, PresetSpec]
     """Selectable per request, the endpoint's own among them."""
     strategy: RolloutStrategy
+    access: Access | None
+    """Who may use it: no part of a hash, since it changes no answer."""
 
     @cached_property
     def process(self) -> str:
@@ -99,6 +102,7 @@ def resolve(name: str, spec: LLMEndpointSpec, presets: Mapping[str, Preset]) -> 
         server=own.server or Server(),
         presets={preset: presets[preset].spec for preset in preset_names(spec)},
         strategy=spec.rollout.strategy,
+        access=spec.access,
     )
 
 

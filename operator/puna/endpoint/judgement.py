@@ -49,6 +49,8 @@ class View:
     """Every router that was asked runs the wanted document and sees a healthy backend."""
     rejection: str | None
     """Why a router refused the document."""
+    closed: Finding | None = None
+    """Why the routers answer no request although everything runs: there are no keys."""
 
     @property
     def wanted_replicas(self) -> int:
@@ -118,8 +120,9 @@ def _accepted(view: View) -> Condition:
 
 def _resolved_refs(view: View) -> Condition:
     kind = ConditionType.RESOLVED_REFS
-    if view.unresolved is not None:
-        return _condition(view, kind, "False", view.unresolved.reason, view.unresolved.message)
+    missing = view.unresolved or view.closed
+    if missing is not None:
+        return _condition(view, kind, "False", missing.reason, missing.message)
     return _condition(view, kind, "True", Reason.RESOLVED)
 
 
@@ -142,6 +145,8 @@ def _model_ready(view: View) -> Condition:
 def _available(view: View) -> Condition:
     kind = ConditionType.AVAILABLE
     ready, wanted = view.stable_replicas, view.wanted_replicas
+    if view.closed is not None:
+        return _condition(view, kind, "False", view.closed.reason, view.closed.message)
     if ready and view.router_ready:
         return _condition(view, kind, "True", Reason.REPLICAS_READY)
     if ready and view.problem is None:

@@ -12,7 +12,7 @@ from puna.api.reasons import Reason
 from puna.core.findings import Finding, first_finding
 from puna.core.naming import BACKEND_KEY_NAME
 from puna.core.plan import Manifest, Plan
-from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput
+from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput, keys_exist
 from puna.endpoint.acknowledgement import is_acknowledged, rejection, serves
 from puna.endpoint.census import take
 from puna.endpoint.children import build_children
@@ -28,11 +28,16 @@ from puna.endpoint.revision import (
     stored_revisions,
 )
 from puna.endpoint.rollout import Rollout, RolloutInput, history, next_step
-from puna.endpoint.router_config import endpoint_config
+from puna.endpoint.router_config import (
+    build_router_config,
+    closer,
+    endpoint_config,
+    router_config_name,
+)
 from puna.endpoint.situation import Situation
 from puna.endpoint.status import build_status, transitions
 from puna.settings import Settings
-from puna_router.config import LABEL_PROCESS, config_digest
+from puna_router.config import CONFIG_KEY, LABEL_PROCESS, config_digest
 
 LOOK_AGAIN: Final = timedelta(seconds=10)
 """For what no watch tells: missing Secrets, foreign objects."""
@@ -61,7 +66,11 @@ def plan(
 def _refuse(
     value: AcceptInput, now: datetime, *, refusal: Finding | None, unresolved: Finding | None
 ) -> Plan[LLMEndpointStatus]:
-    """Leave the children as they are and say what stands in the way."""
+    """Leave the children as they are and say what stands in the way.
+
+    But keys that the spec asks for are required all the same: a wrong field elsewhere must not
+    leave open what its owner has closed.
+    """
     endpoint, observed = value.endpoint, value.observed
     stored = stored_revisions(observed.children)
     view = View(
@@ -84,7 +93,19 @@ def _refuse(
         rejection=None,
     )
     status = build_status(endpoint, view, revisions=stored, public_url=value.settings.public_url)
-    return Plan(None, status, transitions(endpoint.status, status, view), LOOK_AGAIN)
+    events = transitions(endpoint.status, status, view)
+    return Plan(_closing(endpoint, observed), status, events, LOOK_AGAIN, partial=True)
+
+
+def _closing(endpoint: LLMEndpoint, observed: ObservedEndpoint) -> tuple[Manifest, ...] | None:
+    """Return the router's document with the keys of the spec, if it has others or none."""
+    name, namespace = endpoint.metadata.name, endpoint.metadata.namespace
+    for child in observed.children:
+        if child["kind"] == "ConfigMap" and child["metadata"]["name"] == router_config_name(name):
+            document = closer(child.get("data", {}).get(CONFIG_KEY, ""), endpoint.spec.access)
+            if document is not None:
+                return (build_router_config(document, namespace=namespace, endpoint=name),)
+    return None
 
 
 def _rollout(situation: Situation) -> Rollout:
@@ -132,7 +153,7 @@ def _carry_out(situation: Situation, rollout: Rollout) -> Plan[LLMEndpointStatus
         build_children(situation, rollout, document),
         status,
         transitions(endpoint.status, status, view),
-        look_again(view, status, situation.observed),
+        look_again(view, status, situation.observed, keyed=endpoint.spec.access is not None),
     )
 
 
@@ -206,6 +227,7 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
         router_ready=bool(observed.routers),
         routers_serve=not observed.routers_asked or serves(observed.routers, digests),
         rejection=rejection(observed.routers),
+        closed=keys_exist(situation.endpoint, observed),
     )
 
 

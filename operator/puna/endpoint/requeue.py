@@ -16,10 +16,12 @@ LONGEST_WAIT: Final = timedelta(seconds=10)
 PROGRESS_INTERVAL: Final = timedelta(seconds=2)
 ROUTER_INTERVAL: Final = timedelta(milliseconds=100)
 REJECTED_INTERVAL: Final = timedelta(seconds=60)
+SECRET_INTERVAL: Final = timedelta(seconds=60)
+"""A Secret with API keys is no object that the operator watches."""
 
 
 def look_again(
-    view: View, status: LLMEndpointStatus, observed: ObservedEndpoint
+    view: View, status: LLMEndpointStatus, observed: ObservedEndpoint, *, keyed: bool
 ) -> timedelta | None:
     """Return when to look without being woken; None once everything is told by watches."""
     if observed.rejected is not None:
@@ -31,7 +33,9 @@ def look_again(
         return _router_interval(ready.last_transition_time if ready else None, view.now)
     if view.fetching or any(map(is_fetching, observed.pods)):
         return PROGRESS_INTERVAL
-    return None
+    if view.closed is not None:
+        return LONGEST_WAIT
+    return SECRET_INTERVAL if keyed else None
 
 
 def _router_interval(since: datetime | None, now: datetime) -> timedelta:

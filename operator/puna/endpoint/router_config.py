@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import ValidationError
+
+from puna.api.access import Access
 from puna.api.preset import Precedence, PresetSpec, Prompt, Sampling
 from puna.core.naming import COMPONENT_ROUTER, endpoint_labels, endpoint_port
 from puna.core.plan import Manifest
@@ -15,6 +18,7 @@ from puna.settings import RouterSettings
 from puna_router.config import (
     CONFIG_KEY,
     LABEL_ROUTER_CONFIG,
+    AccessConfig,
     EndpointConfig,
     HealthCheckConfig,
     PresetConfig,
@@ -79,7 +83,39 @@ def endpoint_config(
         retries=settings.retries,
         idle_timeout_seconds=settings.idle_timeout_seconds,
         keep_alive_seconds=settings.keep_alive_seconds,
+        access=_access_config(effective.access) if effective.access else None,
     )
+
+
+def _access_config(access: Access) -> AccessConfig:
+    return AccessConfig(
+        secret=access.api_key_secret_ref.name,
+        requests_per_minute=access.rate_limit.requests_per_minute,
+        burst=access.rate_limit.burst,
+    )
+
+
+def closer(document: str, access: Access | None) -> str | None:
+    """Return a router's document with the keys that a spec asks for; None if it has them.
+
+    A document that cannot be read is left to the router, which keeps the last good one. Nothing
+    is opened here.
+    """
+    if access is None:
+        return None
+    try:
+        config = EndpointConfig.model_validate_json(document)
+    except ValidationError:
+        return None
+    wanted = _access_config(access)
+    if config.access == wanted:
+        return None
+    return config.model_copy(update={"access": wanted}).to_json()
+
+
+def router_config_name(endpoint: str) -> str:
+    """Return the name of the ConfigMap that carries an endpoint's document."""
+    return f"{endpoint}-router-config"
 
 
 def build_router_config(document: str, *, namespace: str, endpoint: str) -> Manifest:
@@ -88,7 +124,7 @@ def build_router_config(document: str, *, namespace: str, endpoint: str) -> Mani
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            "name": f"{endpoint}-router-config",
+            "name": router_config_name(endpoint),
             "namespace": namespace,
             "labels": endpoint_labels(endpoint, COMPONENT_ROUTER) | {LABEL_ROUTER_CONFIG: "true"},
         },

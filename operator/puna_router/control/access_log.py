@@ -14,6 +14,7 @@ PREFIX: Final = "puna"
 
 _ENDPOINT: Final = {"name": "endpoint", "value_format": f"%DYNAMIC_METADATA({METADATA}:endpoint)%"}
 _REVISION: Final = {"name": "revision", "value_format": "%UPSTREAM_CLUSTER%"}
+_KEY: Final = {"name": "key", "value_format": f"%DYNAMIC_METADATA({METADATA}:key)%"}
 _CODE: Final = {"name": "code", "value_format": "%RESPONSE_CODE%"}
 
 TOKENS: Final = {
@@ -31,7 +32,7 @@ def access_loggers() -> list[Resource]:
 
 def _requests() -> Resource:
     counter = {
-        "stat": {"name": "requests", "tags": [_ENDPOINT, _REVISION, _CODE]},
+        "stat": {"name": "requests", "tags": [_ENDPOINT, _REVISION, _KEY, _CODE]},
         "value_fixed": 1,
     }
     return _logger("requests", [], {"counters": [counter]})
@@ -53,7 +54,7 @@ def _times() -> Resource:
 
 
 def _tokens(counter: str) -> Resource:
-    stat = {"name": counter, "tags": [_ENDPOINT, _REVISION]}
+    stat = {"name": counter, "tags": [_ENDPOINT, _REVISION, _KEY]}
     value = f"%DYNAMIC_METADATA({METADATA}:{counter})%"
     return _logger(
         counter, [_present(counter)], {"counters": [{"stat": stat, "value_format": value}]}

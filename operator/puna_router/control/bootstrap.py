@@ -16,6 +16,7 @@ _NAMES: Final[tuple[str, ...]] = (
     r"server\..*",
     r"listener_manager\..*",
     r"cluster_manager\..*",
+    r"extension_config_discovery\..*",
     r"http\.ingress\.(downstream_(rq|cx)_.*|rds\..*)",
     r"cluster\.[^.]+\.(version_text|update_(success|rejected|failure))",
     r"cluster\.[^.]+\.(membership_(healthy|total)|upstream_cx_connect_fail)",

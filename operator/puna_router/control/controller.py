@@ -20,7 +20,11 @@ from puna_router.control.applied import recall, remember
 from puna_router.control.choice import Choice, Verdict, choose, culprits
 from puna_router.control.documents import Document
 from puna_router.control.key_file import KeyFile
+from puna_router.control.keys.allowance import token_limits
+from puna_router.control.keys.meter import TokenMeter
+from puna_router.control.keys.ring import KeyRings
 from puna_router.control.publish import Publisher
+from puna_router.control.secret import Secret, secret_names
 from puna_router.control.snapshot import Rendered, render
 from puna_router.control.source import Source
 from puna_router.control.validate import ValidationFailedError, Validator
@@ -49,13 +53,16 @@ class Controller:
         publisher: Publisher,
         admin: Admin,
         validator: Validator,
+        meter: TokenMeter,
         metrics: RouterMetrics,
     ) -> None:
         self._site = site
         self._publisher = publisher
         self._admin = admin
         self._validator = validator
+        self._meter = meter
         self._metrics = metrics
+        self._rings = KeyRings()
         self._changed = asyncio.Event()
         self._published = asyncio.Event()
         self._validation: asyncio.Task[None] | None = None
@@ -116,7 +123,12 @@ class Controller:
             self._validation = group.create_task(self._validate(newest))
         if key_file is not None and key_file.key is None:
             return
-        world = self._render_world(source, key_file.key if key_file else None)
+        names = secret_names(self._configs())
+        secrets = source.secrets(names)
+        if secrets.keys() != names:
+            return  # the first answer about each comes within moments, and wakes us
+        world = self._render_world(source, secrets, key_file.key if key_file else None)
+        self._meter.follow(token_limits(self._configs(), world.keys, world.routers))
         if world == self._world and self._complete:
             self._accept(self._choice.documents)
             return
@@ -128,17 +140,22 @@ class Controller:
             self._running = documents
             remember(self._publisher.layout.applied, documents)
 
-    def _render_world(self, source: Source, api_key: str | None) -> World:
-        configs = [
-            document.config
-            for document in self._choice.documents.values()
-            if document.config is not None
-        ]
+    def _configs(self) -> list[EndpointConfig]:
+        """What is to run."""
+        documents = self._choice.documents.values()
+        return [document.config for document in documents if document.config is not None]
+
+    def _render_world(
+        self, source: Source, secrets: Mapping[str, Secret], api_key: str | None
+    ) -> World:
+        configs = self._configs()
+        rings = {config.access.secret for config in configs if config.access is not None}
         found = source.backends({config.name: config.port for config in configs})
         return World(
             endpoints=tuple(Served(config, found.get(config.name, ())) for config in configs),
             api_key=api_key,
             healthy=self._healthy,
+            keys=self._rings.of(secrets[name] for name in sorted(rings)),
         )
 
     async def _publish(self, world: World) -> None:
@@ -248,8 +265,17 @@ class Controller:
             digest=running.digest if running else None,
             phase=EndpointPhase.REJECTED if refused else EndpointPhase.APPLIED,
             message=refused,
+            access=self._access_problem(served) if served else None,
             backends=_backend_states(served, states) if served else (),
         )
+
+    def _access_problem(self, served: Served) -> str | None:
+        """What is wrong with the Secret that holds an endpoint's keys."""
+        access = served.config.access
+        ring = (self._world or World()).keys.get(access.secret) if access else None
+        if ring is None:
+            return None
+        return ring.closed or "; ".join(ring.problems) or None
 
 
 def _backend_states(

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-KINDS: Final = ("lds", "rds", "cds", "eds")
+KINDS: Final = ("lds", "rds", "cds", "eds", "ecds")
 SOCKET_PATH_LIMIT: Final = 103
 """Longest path of a UNIX socket, in bytes: 107 on Linux, 103 on macOS."""
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from puna_router.control.access_log import TOKENS, access_loggers
 from puna_router.control.errors import METADATA, local_reply_config
+from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.world import Resource, Site
 
 LISTENER: Final = "ingress"
@@ -17,6 +18,8 @@ SELECT_FILTER: Final = "puna.select"
 SPLICE_FILTER: Final = "puna.splice"
 COUNTING_FILTER: Final = "envoy.filters.http.json_to_metadata"
 TARGET_HEADER: Final = "x-puna-target"
+CLIENT_HEADER: Final = "x-puna-client"
+"""Name of the API key that a request came with."""
 NO_TARGET: Final = "-"
 BODY_LIMIT: Final = 32 * 1024 * 1024
 """Largest request body, in bytes: Lua holds it whole."""
@@ -27,8 +30,11 @@ _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _FILTERS: Final = f"{_TYPES}.filters"
 
 
-def listener(site: Site, routes: Resource) -> Resource:
-    """The listener; `routes` holds `rds` or `route_config` of the connection manager."""
+def listener(site: Site, routes: Resource, limits: Resource) -> Resource:
+    """The listener; `routes` holds `rds` or `route_config` of the connection manager.
+
+    `limits` holds `config_discovery` or `typed_config` of the filter that counts requests.
+    """
     manager = {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": LISTENER,
@@ -55,7 +61,8 @@ def listener(site: Site, routes: Resource) -> Resource:
         "local_reply_config": local_reply_config(),
         "access_log": access_loggers(),
         "http_filters": [
-            _lua(SELECT_FILTER, ("json", "surface", "select")),
+            _lua(SELECT_FILTER, ("json", "surface", "sha256", "access", "select")),
+            {"name": LIMITS_FILTER, **limits},
             _lua(SPLICE_FILTER, ("json", "surface", "splice")),
             _token_counts_of_documents(),
             _token_counts_of_streams(),
@@ -93,6 +100,7 @@ def _header_guard() -> Resource:
     target = {"header": {"key": TARGET_HEADER, "value": NO_TARGET}}
     mutations: list[Resource] = [
         {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+        {"remove": CLIENT_HEADER},
         {"append": {**target, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
     ]
     return {

@@ -19,6 +19,7 @@ from puna_router.control.drain import announce, drain, resume, wait_until_gone
 from puna_router.control.envoy_process import EnvoyProcess
 from puna_router.control.files import Layout, bootstrapped_socket
 from puna_router.control.key_file import KeyFile
+from puna_router.control.keys.meter import TokenMeter
 from puna_router.control.prepare import prepare
 from puna_router.control.publish import Publisher
 from puna_router.control.server import control_server
@@ -50,11 +51,13 @@ class Router:
         self.layout = layout
         self._metrics = RouterMetrics()
         self._stop = asyncio.Event()
+        self._meter = TokenMeter(self.admin, self._wake)
         self._controller = Controller(
             site,
             publisher=Publisher(layout, self.admin),
             admin=self.admin,
             validator=Validator(settings.envoy),
+            meter=self._meter,
             metrics=self._metrics,
         )
         self.wake: Callable[[], None] = self._controller.wake
@@ -84,6 +87,7 @@ class Router:
             tasks = [
                 group.create_task(source.run()),
                 group.create_task(self._controller.run(source, key_file)),
+                group.create_task(self._meter.run()),
             ]
             if key_file is not None:
                 tasks.append(group.create_task(key_file.run()))
@@ -96,6 +100,9 @@ class Router:
     async def _end(self) -> None:
         await announce(self.admin)
         await wait_until_gone(self.admin, self._settings.drain_seconds)
+
+    def _wake(self) -> None:
+        self._controller.wake()
 
     def _key_file(self) -> KeyFile | None:
         path = self._settings.api_key_file

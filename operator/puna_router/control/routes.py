@@ -11,7 +11,9 @@ from typing import Final
 from puna_router.config import EndpointConfig, PresetConfig, RevisionConfig
 from puna_router.control import catalogue
 from puna_router.control.clusters import NO_BACKENDS
+from puna_router.control.keys.table import access_table
 from puna_router.control.listener import (
+    CLIENT_HEADER,
     COUNTING_FILTER,
     ROUTES,
     SELECT_FILTER,
@@ -28,12 +30,20 @@ UNCOUNTED: Final = r"(/endpoints/[^/]+)?(/v1)?/(embeddings?|rerank|reranking|tok
 """Paths whose answers hold no token counts and may be larger than what is held to look for some."""
 HIDDEN_HEADERS: Final = (
     TARGET_HEADER,
+    CLIENT_HEADER,
     "x-puna-preset",
     "x-envoy-external-address",
     "authorization",
     "x-api-key",
 )
 """Request headers that no backend sees: the router's own, and the client's credentials."""
+_UNCHECKED: Final = {
+    "match": {"prefix": "/"},
+    "direct_response": {
+        "status": 503,
+        "body": {"inline_string": "the request's API key was not checked"},
+    },
+}
 PREVIOUS_HOSTS: Final = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -55,6 +65,9 @@ def route_configuration(world: World, namespace: str | None) -> Resource:
         "request_headers_to_remove": list(HIDDEN_HEADERS),
         "virtual_hosts": [*hosts, _own_pages(configs, namespace)],
     }
+    if any(config.access for config in configs):
+        table = access_table(configs, world.keys, world.routers)
+        configuration["typed_per_filter_config"] = {SELECT_FILTER: _context(table)}
     if world.api_key is not None:
         configuration["request_headers_to_add"] = [
             {
@@ -98,7 +111,22 @@ def _host(
     if config.retries:
         action["retry_policy"] = _retry_policy(config.retries)
     route = {"name": name, "match": {"prefix": "/"}, "route": action}
-    return {"name": name, "domains": [name], "routes": [route]}
+    routes = [_admitted(route), _UNCHECKED] if config.access else [route]
+    return {"name": name, "domains": [name], "routes": routes}
+
+
+def _admitted(route: Resource) -> Resource:
+    """The route for requests whose key was found good: none is taken that was not looked at."""
+    present = {"name": CLIENT_HEADER, "present_match": True}
+    return {**route, "match": {**route["match"], "headers": [present]}}
+
+
+def _context(content: Resource) -> Resource:
+    """What a Lua filter finds on a route."""
+    return {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
+        "filter_context": content,
+    }
 
 
 def _member(
@@ -108,12 +136,7 @@ def _member(
     return {
         "name": cluster_name(config.name, revision.name),
         "weight": weight,
-        "typed_per_filter_config": {
-            SPLICE_FILTER: {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
-                "filter_context": context,
-            }
-        },
+        "typed_per_filter_config": {SPLICE_FILTER: _context(context)},
     }
 
 
@@ -137,13 +160,15 @@ def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource
     table there, and filters that are off on it stay off for the request.
     """
     table = catalogue.lookup_table(configs, namespace)
+    pieces = catalogue.list_table(configs)
+    for_keys = _metadata(pieces) if pieces else {}
     return {
         "name": "router",
         "domains": ["*"],
         "routes": [
             _page("/health", '{"status":"ok"}'),
-            _page("/v1/models", catalogue.model_list(configs)),
-            _page("/llm/models", catalogue.endpoint_list(configs)),
+            {**_page("/v1/models", catalogue.model_list(configs)), **for_keys},
+            {**_page("/llm/models", catalogue.endpoint_list(configs)), **for_keys},
             {**_unrouted(table, {"safe_regex": {"regex": UNCOUNTED}}), **_without_token_counts()},
             _unrouted(table, {"prefix": "/"}),
         ],
@@ -153,12 +178,17 @@ def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource
 def _unrouted(table: Resource, match: Resource) -> Resource:
     return {
         "match": match,
-        "metadata": {"filter_metadata": {SELECT_FILTER: table}},
+        **_metadata(table),
         "direct_response": {
             "status": 500,
             "body": {"inline_string": "the request was not routed"},
         },
     }
+
+
+def _metadata(table: Resource) -> Resource:
+    """What the selecting filter finds on a route."""
+    return {"metadata": {"filter_metadata": {SELECT_FILTER: table}}}
 
 
 def _without_token_counts() -> Resource:

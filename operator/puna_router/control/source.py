@@ -21,6 +21,9 @@ from puna_router.config import (
 from puna_router.control import backends
 from puna_router.control.cluster_access import Access
 from puna_router.control.documents import Document, by_endpoint, from_config_map
+from puna_router.control.lingering import LINGER_SECONDS, missed_since
+from puna_router.control.secret import Secret
+from puna_router.control.secret_watches import SecretWatches
 from puna_router.control.watch import Watch
 
 FILE_INTERVAL: Final = 0.25
@@ -42,6 +45,9 @@ class Source(Protocol):
     def backends(self, ports: Mapping[str, int]) -> dict[str, tuple[Backend, ...]]:
         """Backends by endpoint; `ports` holds the port of each endpoint that is served."""
 
+    def secrets(self, names: frozenset[str]) -> dict[str, Secret]:
+        """Secrets by name, of those that are named from now on; no answer yet: left out."""
+
     async def listed(self) -> None:
         """Wait until all that exists is known."""
 
@@ -59,21 +65,32 @@ class NamespaceSource:
         namespace: str,
         changed: Callable[[], None],
     ) -> None:
-        def watch(kind: str, selector: str) -> Watch:
+        def watch(kind: str, selector: str = "", fields: str = "") -> Watch:
             path = f"/api/v1/namespaces/{namespace}/{kind}"
-            return Watch(session, access, path=path, selector=selector, changed=changed)
+            return Watch(
+                session, access, path=path, selector=selector, fields=fields, changed=changed
+            )
 
+        self._changed = changed
         self._parsed: dict[str, tuple[str, Document | None]] = {}
+        self._served: dict[str, Document] = {}
+        self._missed: dict[str, float] = {}
         self._config_maps = watch("configmaps", f"{LABEL_ROUTER_CONFIG}=true")
         self._pods = watch("pods", LABEL_ENDPOINT)
+        self._secrets = SecretWatches(
+            lambda name: watch("secrets", fields=f"metadata.name={name}"), changed
+        )
 
     @property
     def restarts(self) -> int:
         """Times that a watch had to start anew."""
-        return self._config_maps.restarts + self._pods.restarts
+        return self._config_maps.restarts + self._pods.restarts + self._secrets.restarts
 
     def documents(self) -> dict[str, Document]:
-        """Newest document by endpoint; one that has not changed is the same object as before."""
+        """Newest document by endpoint; one that has not changed is the same object as before.
+
+        One that has just been deleted lingers for a moment.
+        """
         parsed = {}
         for config_map in self._config_maps.objects():
             name, version = (config_map["metadata"][key] for key in ("name", "resourceVersion"))
@@ -82,11 +99,22 @@ class NamespaceSource:
                 before = (version, from_config_map(config_map))
             parsed[name] = before
         self._parsed = parsed
-        return by_endpoint({name: document for name, (_, document) in parsed.items()})
+        present = by_endpoint({name: document for name, (_, document) in parsed.items()})
+        loop = asyncio.get_running_loop()
+        missed = missed_since(self._served, present, self._missed, loop.time())
+        for _ in missed.keys() - self._missed.keys():
+            loop.call_later(LINGER_SECONDS, self._changed)
+        lingering = {name: self._served[name] for name in missed}
+        self._missed, self._served = missed, dict(sorted((present | lingering).items()))
+        return self._served
 
     def backends(self, ports: Mapping[str, int]) -> dict[str, tuple[Backend, ...]]:
         """Pods that may get requests, by endpoint."""
         return backends.backends(self._pods.objects(), ports)
+
+    def secrets(self, names: frozenset[str]) -> dict[str, Secret]:
+        """Secrets that are named, as far as something is known of them."""
+        return self._secrets.follow(names)
 
     async def listed(self) -> None:
         """Wait until both lists are in."""
@@ -94,10 +122,11 @@ class NamespaceSource:
         await self._pods.listed.wait()
 
     async def run(self) -> None:
-        """Watch both kinds until cancelled."""
+        """Watch everything until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._config_maps.run())
             group.create_task(self._pods.run())
+            group.create_task(self._secrets.run())
 
 
 class FileSource:
@@ -131,6 +160,10 @@ class FileSource:
         """Backends of the file."""
         return {name: hosts for name, hosts in self.file.backends.items() if name in ports}
 
+    def secrets(self, names: frozenset[str]) -> dict[str, Secret]:
+        """Keys of the file, as a Secret would hold them."""
+        return {name: self._secret(name) for name in names}
+
     async def listed(self) -> None:
         """Return: the file has been read."""
 
@@ -148,6 +181,12 @@ class FileSource:
                 logger.error(f"{self._path} is not taken: {error}")  # noqa: TRY400
                 continue
             self._changed()
+
+    def _secret(self, name: str) -> Secret:
+        keys = self.file.keys.get(name)
+        if keys is None:
+            return Secret(name, problem=f"{self._path} has no keys of the name {name}")
+        return Secret(name, {member: key.to_json().encode() for member, key in keys.items()})
 
     def _checked(self, file: RouterFile) -> RouterFile:
         fixed = {

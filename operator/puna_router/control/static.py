@@ -5,6 +5,7 @@ from __future__ import annotations
 from puna_router.config import EndpointConfig
 from puna_router.control.bootstrap import process
 from puna_router.control.clusters import cluster, load_assignment, no_backends
+from puna_router.control.keys.limits import limits
 from puna_router.control.listener import listener
 from puna_router.control.routes import route_configuration
 from puna_router.control.world import Resource, Served, Site, World, cluster_name
@@ -32,10 +33,11 @@ def static_configuration(configs: tuple[EndpointConfig, ...]) -> Resource:
             source = {"type": "STATIC", "load_assignment": _untyped(load_assignment(name, ()))}
             clusters.append(cluster(config, revision.name, source))
     routes = _untyped(route_configuration(world, "default"))
+    limited = {"typed_config": limits(configs, {}, 1)}
     return {
         **process("/run/puna/admin.sock"),
         "static_resources": {
-            "listeners": [_untyped(listener(_SITE, {"route_config": routes}))],
+            "listeners": [_untyped(listener(_SITE, {"route_config": routes}, limited))],
             "clusters": [_untyped(resource) for resource in (*clusters, no_backends())],
         },
     }

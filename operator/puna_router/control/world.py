@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from puna_router.config import Backend, EndpointConfig, RevisionConfig
+from puna_router.control.keys.ring import KeyRing
 
 Resource: TypeAlias = dict[str, Any]
 """One Envoy resource in protobuf's JSON."""
@@ -35,6 +37,10 @@ class World:
     api_key: str | None = None
     """Key that the backends require."""
     healthy: HealthyHosts = frozenset()
+    keys: Mapping[str, KeyRing] = field(default_factory=dict)
+    """API keys by the name of their Secret."""
+    routers: int = 1
+    """Routers that share the keys' limits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,9 @@ class PickerConfig:
         """
         members = Members.parse(text)
         config = cls(
-            endpoints={name: _endpoint(found) for name, found in members.named_objects("endpoints")},
+            endpoints={
+                name: _endpoint(found) for name, found in members.named_objects("endpoints")
+            },
             share=members.integer("share", least=1),
             share_index=members.integer("shareIndex"),
         )

@@ -188,7 +188,9 @@ class Connection:
             self._frame(kind, flags, stream & frames.STREAM_MASK, data[start:offset], events)
         return data[offset:]
 
-    def _frame(self, kind: int, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
+    def _frame(
+        self, kind: int, flags: int, stream: int, payload: bytes, events: list[Event]
+    ) -> None:
         if self._block is not None and kind != frames.CONTINUATION:
             raise BrokenConnectionError(frames.PROTOCOL_ERROR, "a block of headers does not end")
         if not self._settled and kind != frames.SETTINGS:

@@ -60,6 +60,8 @@ class Endpoint:
     """Servers that may get requests, by cluster."""
     everywhere: tuple[Server, ...] = ()
     """Servers that may get requests of any cluster."""
+    homes: dict[Server, str] = field(default_factory=dict)
+    """A cluster of each server, for requests of clusters that have none."""
 
     @property
     def depth(self) -> int:
@@ -81,16 +83,22 @@ class Endpoint:
             for cluster in rules.clusters
         }
         self.everywhere = tuple(ledger.server(found) for found in filter_usable(rules.hosts, None))
+        self.homes = {
+            server: cluster
+            for host, server in zip(rules.hosts, self.servers, strict=True)
+            for cluster in reversed(host.clusters)
+        }
 
     def withdraw(self) -> None:
         """Have no servers any more: the endpoint is in no document."""
         self.servers = self.everywhere = ()
         self.pools = {}
+        self.homes = {}
 
     def pool(self, cluster: str) -> Sequence[Server]:
         """Servers that may get a request of a cluster.
 
-        Where the cluster has none, those of any other: the request is routed anew.
+        Where the cluster has none, those of any other: the request is routed to one of theirs.
         """
         return self.pools.get(cluster) or self.everywhere
 

@@ -86,7 +86,9 @@ class Members:
     def counts(self, name: str) -> tuple[int, ...]:
         """An array of integers that are not negative."""
         value = self._take(name)
-        if not isinstance(value, list) or not all(type(item) is int and item >= 0 for item in value):
+        if not isinstance(value, list) or not all(
+            type(item) is int and item >= 0 for item in value
+        ):
             raise self._problem(name, "an array of integers of at least 0 is needed")
         return tuple(value)
 

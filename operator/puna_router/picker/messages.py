@@ -20,6 +20,8 @@ from puna_router.picker.scheduler import Answer, Hold, Pick
 
 SESSION_HEADER: Final = "x-puna-session"
 """Where the filter `stateful_session` finds the server that was picked."""
+CLUSTER_HEADER: Final = "x-puna-cluster"
+"""Where a route finds the cluster of a request whose own has no server (its `cluster_header`)."""
 METADATA: Final = "puna"
 ANSWERED: Final = "answered"
 """Dynamic metadata of a refusal: keeps Envoy from putting its own error in the place of ours."""
@@ -109,14 +111,16 @@ def cluster_name(attributes: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def picked(pick: Pick) -> bytes:
-    """The answer to a request that has a slot: the header that pins its server."""
-    session = b64encode(pick.address.encode())
-    header = content(1, SESSION_HEADER.encode()) + content(3, session)
-    option = content(1, header) + number(3, _OVERWRITE)
-    common = content(2, content(1, option))
-    if pick.reroute:
-        common += number(5, 1)
-    return content(1, content(1, common))
+    """The answer to a request that has a slot: the header that pins its server.
+
+    A request keeps the routes of its arrival, whatever was published since; hence a header says which
+    cluster it has to go to instead.
+    """
+    headers = _set_header(SESSION_HEADER, b64encode(pick.address.encode()))
+    if pick.cluster is None:
+        return content(1, content(1, content(2, headers)))
+    headers += _set_header(CLUSTER_HEADER, pick.cluster.encode())
+    return content(1, content(1, content(2, headers) + number(5, 1)))
 
 
 @lru_cache(maxsize=64)
@@ -129,7 +133,10 @@ def held(hold: Hold) -> bytes:
 
 def refused(refusal: Refusal, request_id: str) -> bytes:
     """The answer to a request that is not served."""
-    headers = (("content-type", "application/json"), ("retry-after", str(refusal.retry_after)))
+    headers = (
+        ("content-type", b"application/json"),
+        ("retry-after", str(refusal.retry_after).encode()),
+    )
     immediate = (
         content(1, number(1, refusal.status))
         + content(2, b"".join(_set_header(name, value) for name, value in headers))
@@ -218,8 +225,8 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-def _set_header(name: str, value: str) -> bytes:
-    header = content(1, name.encode()) + content(3, value.encode())
+def _set_header(name: str, value: bytes) -> bytes:
+    header = content(1, name.encode()) + content(3, value)
     return content(1, content(1, header) + number(3, _OVERWRITE))
 
 

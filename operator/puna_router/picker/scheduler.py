@@ -25,8 +25,8 @@ class Pick(NamedTuple):
     """Send the request there."""
 
     address: str
-    reroute: bool
-    """The route has to be chosen anew: its cluster has no usable server."""
+    cluster: str | None = None
+    """Envoy cluster that it has to be routed to instead of its own, which has no usable server."""
 
 
 class Hold(NamedTuple):
@@ -194,8 +194,9 @@ class Scheduler:
         if strategy is Strategy.PREFIX_AFFINITY and request.prompt.chain:
             endpoint.counters.remember(hit=best.match > 0)
             self._memory.remember(request.prompt.chain, best.server)
-        reroute = not endpoint.pools.get(request.cluster)
-        return Decision(ticket, Pick(best.server.address, reroute))
+        routed = bool(endpoint.pools.get(request.cluster))
+        cluster = None if routed else endpoint.homes.get(best.server)
+        return Decision(ticket, Pick(best.server.address, cluster))
 
     def _shrink(self, endpoint: Endpoint, decisions: list[Decision]) -> None:
         """Refuse those for whom the queue has no place."""

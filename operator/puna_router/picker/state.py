@@ -85,7 +85,9 @@ class PickerState:
         """
         members = Members.parse(text)
         return cls(
-            endpoints={name: _endpoint(found) for name, found in members.named_objects("endpoints")},
+            endpoints={
+                name: _endpoint(found) for name, found in members.named_objects("endpoints")
+            },
             problem=members.optional(members.text, "problem"),
         )
 

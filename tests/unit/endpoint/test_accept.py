@@ -211,4 +211,9 @@ def test_a_model_names_its_claims_and_secrets() -> None:
         ("models",),
         ("cache",),
     ]
-    assert [secret_names(model) for model in (plain, full)] == [(), ("token", "ca")]
+    specs = [endpoint(model=model.to_dict()).spec for model in (plain, full)]
+    assert [secret_names(spec) for spec in specs] == [(), ("token", "ca")]
+
+
+def test_access_names_a_secret_too() -> None:
+    assert secret_names(endpoint(access={"apiKeySecretRef": {"name": "keys"}}).spec) == ("keys",)

@@ -25,6 +25,10 @@ def pool(**members: Any) -> dict[str, Any]:
     return {"accelerator": None, "pools": [POOL | members]}
 
 
+def access(**members: Any) -> dict[str, Any]:
+    return {"access": {"apiKeySecretRef": {"name": "a"}} | members}
+
+
 ENDPOINT: dict[str, Change] = {
     "spec.model.uri": ({}, model(uri="https://models.example/other.gguf")),
     "spec.model.sha256": ({}, model(sha256="6" * 64)),
@@ -56,6 +60,12 @@ ENDPOINT: dict[str, Change] = {
     "spec.pools[].resources.limits": (pool(), pool(resources={"limits": {"cpu": "1"}})),
     "spec.pools[].nodeSelector": (pool(), pool(nodeSelector={"zone": "a"})),
     "spec.rollout.strategy": ({}, {"rollout": {"strategy": "Replace"}}),
+    "spec.access.apiKeySecretRef.name": (access(), access(apiKeySecretRef={"name": "b"})),
+    "spec.access.rateLimit.requestsPerMinute": (
+        access(),
+        access(rateLimit={"requestsPerMinute": 60}),
+    ),
+    "spec.access.rateLimit.burst": (access(), access(rateLimit={"burst": 3})),
 }
 PRESET: dict[str, Change] = {
     "spec.sampling.temperature": ({}, {"sampling": {"temperature": 0}}),

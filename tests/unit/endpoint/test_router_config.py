@@ -10,6 +10,7 @@ from puna.core.naming import endpoint_port
 from puna.endpoint.router_config import (
     SERVER_NAMES,
     build_router_config,
+    closer,
     endpoint_config,
     preset_config,
 )
@@ -17,6 +18,7 @@ from puna.settings import RouterSettings
 from puna_router.config import (
     CONFIG_KEY,
     LABEL_ROUTER_CONFIG,
+    AccessConfig,
     EndpointConfig,
     PresetConfig,
     RevisionConfig,
@@ -114,3 +116,23 @@ def test_a_document_travels_in_a_config_map_that_routers_look_for() -> None:
     assert made["metadata"]["name"] == "chat-router-config"
     assert made["metadata"]["labels"][LABEL_ROUTER_CONFIG] == "true"
     assert made["data"] == {CONFIG_KEY: "{}"}
+
+
+KEYED = endpoint(access={"apiKeySecretRef": {"name": "team"}, "rateLimit": {"burst": 3}})
+
+
+def test_access_names_the_secret_and_the_rates_of_keys_that_have_none() -> None:
+    assert configured().access is None
+    access = configured(access={"apiKeySecretRef": {"name": "team"}, "rateLimit": {"burst": 3}})
+    assert access.access == AccessConfig(secret="team", requests_per_minute=120, burst=3)
+
+
+def test_a_document_is_closed_by_the_keys_that_a_spec_asks_for_and_never_opened() -> None:
+    open_document, keyed = configured().to_json(), KEYED.spec.access
+    closed = closer(open_document, keyed)
+    assert closed is not None
+    expected = AccessConfig(secret="team", burst=3)
+    assert EndpointConfig.model_validate_json(closed).access == expected
+    assert closer(closed, keyed) is None
+    assert closer(closed, None) is None
+    assert closer("{", keyed) is None

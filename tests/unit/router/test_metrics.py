@@ -4,7 +4,8 @@ from puna_router.metrics import ENVOY, RouterMetrics
 
 ENVOYS = """\
 # TYPE envoy_puna_requests counter
-envoy_puna_requests{endpoint="chat",revision="chat-aaaaaaaa",code="200"} 5
+envoy_puna_requests{endpoint="chat",revision="chat-aaaaaaaa",key="",code="200"} 5
+envoy_puna_requests{endpoint="chat",revision="chat-aaaaaaaa",key="alice",code="200"} 4
 envoy_puna_requests{endpoint="",revision="",code="404"} 2
 # TYPE envoy_cluster_membership_total gauge
 envoy_cluster_membership_total{envoy_cluster_name="chat-aaaaaaaa"} 2
@@ -22,6 +23,9 @@ envoy_puna_duration_count{endpoint="chat",revision="chat-aaaaaaaa"} 5
 """
 
 
+REVISION = 'revision="chat-aaaaaaaa"'
+
+
 def lines(text: str) -> set[str]:
     exposition = RouterMetrics().exposition(text).decode().splitlines()
     return {line for line in exposition if line[0] != "#" and "_created" not in line}
@@ -32,6 +36,7 @@ def test_envoys_series_have_our_names_and_base_units() -> None:
     duration = "puna_router_request_duration_seconds"
     expected = {
         f'puna_router_requests_total{{code="200",{chat}}} 5.0',
+        f'puna_router_requests_total{{code="200",endpoint="chat",key="alice",{REVISION}}} 4.0',
         'puna_router_requests_total{code="404",endpoint="none",revision="none"} 2.0',
         'puna_router_backends{revision="chat-aaaaaaaa"} 2.0',
         "puna_router_requests_active 3.0",

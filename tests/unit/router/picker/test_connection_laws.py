@@ -29,7 +29,9 @@ FRAMES = st.one_of(
     st.builds(end, STREAMS),
     st.builds(frames.reset, STREAMS, st.integers(0, 20)),
     st.builds(frames.window_update, STREAMS, st.integers(0, 2**31 - 1)),
-    st.builds(lambda name, value: frames.settings({name: value}), st.integers(1, 6), st.integers(0, 2**31)),
+    st.builds(
+        lambda name, value: frames.settings({name: value}), st.integers(1, 6), st.integers(0, 2**31)
+    ),
     st.binary(max_size=12),
 )
 TALK = st.lists(FRAMES, max_size=25).map(b"".join)
@@ -93,8 +95,10 @@ def test_a_byte_at_a_time_gives_the_same_answers(asked: list[tuple[int, bytes]])
     begun: set[int] = set()
     talk = HELLO
     for stream, message in sorted(asked, key=lambda entry: entry[0]):
-        talk += frames.frame(frames.DATA, 0, stream, grpc(message)) if stream in begun else begin(
-            stream, message
+        talk += (
+            frames.frame(frames.DATA, 0, stream, grpc(message))
+            if stream in begun
+            else begin(stream, message)
         )
         begun.add(stream)
     talk += b"".join(end(stream) for stream in begun)

@@ -20,7 +20,6 @@ from puna_router.picker.scheduler import Hold, Pick
 from tests.ext_proc import headers_of, kind, request, slot_request
 
 
-
 def parsed(answer: bytes) -> ext_proc.ProcessingResponse:
     return ext_proc.ProcessingResponse.FromString(answer)
 
@@ -139,7 +138,7 @@ def test_a_message_with_a_changed_byte_is_read_or_malformed(data: st.DataObject)
 
 
 def test_a_pick_pins_the_server_for_the_stateful_session() -> None:
-    answer = parsed(messages.answered(Pick("127.0.0.1:8080", reroute=False), ""))
+    answer = parsed(messages.answered(Pick("127.0.0.1:8080"), ""))
     assert kind(answer) == "pick 127.0.0.1:8080"
     (option,) = answer.request_headers.response.header_mutation.set_headers
     assert option.append_action == option.OVERWRITE_IF_EXISTS_OR_ADD
@@ -147,8 +146,9 @@ def test_a_pick_pins_the_server_for_the_stateful_session() -> None:
 
 
 def test_a_pick_in_another_cluster_has_the_route_chosen_anew() -> None:
-    answer = parsed(messages.answered(Pick("[::1]:8080", reroute=True), ""))
+    answer = parsed(messages.answered(Pick("[::1]:8080", "chat-b"), ""))
     assert kind(answer) == "pick [::1]:8080"
+    assert headers_of(answer)["x-puna-cluster"] == "chat-b"
     assert answer.request_headers.response.clear_route_cache
 
 

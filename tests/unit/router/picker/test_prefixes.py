@@ -9,9 +9,7 @@ A, B = object(), object()
 
 
 def chain(*digests: str) -> tuple[Prefix, ...]:
-    return tuple(
-        Prefix(digest.encode(), 100 * (index + 1)) for index, digest in enumerate(digests)
-    )
+    return tuple(Prefix(digest.encode(), 100 * (index + 1)) for index, digest in enumerate(digests))
 
 
 def test_each_server_matches_with_the_longest_prefix_that_it_holds() -> None:
@@ -39,9 +37,7 @@ def test_the_least_recently_seen_prefix_is_forgotten_first_and_the_shortest_last
     memory.remember(chain("system", "first", "second"), A)
     assert memory.matches(chain("old")) == {}
     memory.remember(chain("new"), B)
-    assert memory.matches(chain("system", "first", "second")) == {
-        A: Match(200, shared=False)
-    }
+    assert memory.matches(chain("system", "first", "second")) == {A: Match(200, shared=False)}
 
 
 @given(st.lists(st.tuples(st.lists(st.sampled_from("abcdef"), unique=True), st.integers(0, 20))))

@@ -13,9 +13,7 @@ PREFIXES = [f"prefix {number}".encode() for number in range(2000)]
 
 def owner(prefix: bytes, servers: dict[str, int]) -> str:
     found = seed(prefix)
-    return max(
-        servers, key=lambda address: weight(found, seed(address.encode()), servers[address])
-    )
+    return max(servers, key=lambda address: weight(found, seed(address.encode()), servers[address]))
 
 
 def test_a_prefix_has_the_same_owner_in_every_process() -> None:

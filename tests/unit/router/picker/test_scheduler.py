@@ -53,13 +53,15 @@ class Desk:
 
 def word(answer: Pick | Hold | Refusal) -> str:
     if isinstance(answer, Pick):
-        return answer.address + (" anew" if answer.reroute else "")
+        return answer.address + (f" in {answer.cluster}" if answer.cluster else "")
     return "waits" if isinstance(answer, Hold) else answer.reason.value
 
 
 def test_requests_get_slots_then_places_then_a_refusal() -> None:
     desk = Desk(config(host("s", 2), depth=1))
-    assert [["x1: s"], ["x2: s"], ["x3: waits"]] == [desk.arrive(name) for name in ("x1", "x2", "x3")]
+    assert [["x1: s"], ["x2: s"], ["x3: waits"]] == [
+        desk.arrive(name) for name in ("x1", "x2", "x3")
+    ]
     assert desk.arrive("x4") == ["x4: queue_full"]
     assert desk.leave("x1", 3.0) == ["x3: s"]
     assert desk.leave("x4") == []
@@ -126,15 +128,15 @@ def test_without_a_healthy_host_none_waits_if_none_is_expected() -> None:
     assert desk.arrive("x2") == ["x2: no_healthy_endpoint"]
 
 
-def test_a_cluster_without_hosts_sends_its_requests_to_be_routed_anew() -> None:
+def test_requests_of_a_cluster_without_hosts_go_to_one_that_has_some() -> None:
     desk = Desk(config(host("old", 1, "chat-a"), expected=1))
     desk.arrive("x1")
     assert desk.arrive("x2") == ["x2: waits"]
     replaced = config(host("new", 1, "chat-b"), expected=1)
-    assert desk.configure(replaced) == ["x2: new anew"]
+    assert desk.configure(replaced) == ["x2: new in chat-b"]
     # A request that Envoy routed to no cluster of ours is known by the model that it asks for.
     desk.arrive("x3", cluster="no-backends", target="chat:precise")
-    assert desk.leave("x2") == ["x3: new anew"]
+    assert desk.leave("x2") == ["x3: new in chat-b"]
 
 
 def test_a_blocked_cluster_holds_up_no_other() -> None:

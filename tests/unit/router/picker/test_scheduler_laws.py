@@ -73,7 +73,9 @@ REQUESTS = st.builds(
     cluster=st.sampled_from(["ca", "cb", "da", "db", "other"]),
     target=st.sampled_from(["chat", "code:precise", "nothing"]),
     key=st.sampled_from(["x", "y", "z", ""]),
-    prompt=st.sampled_from([Prompt(), Prompt((Prefix(b"p", 9),), 1), Prompt((Prefix(b"q", 5),), 2)]),
+    prompt=st.sampled_from(
+        [Prompt(), Prompt((Prefix(b"p", 9),), 1), Prompt((Prefix(b"q", 5),), 2)]
+    ),
 )
 
 
