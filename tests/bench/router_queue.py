@@ -135,7 +135,7 @@ def leave_queue() -> float:
 def leave_slots(*, reading: bool) -> float:
     """Seconds until all slots are free after the clients that held them have left."""
     slots = -(-LEAVING // SERVERS)
-    pace = {"interval": "50ms", "tokens": 1000} if reading else {"before": "60s"}
+    pace = {"interval": "500ms", "tokens": 1000} if reading else {"before": "60s"}
     with (
         StubServers(SERVERS, slots=slots, **pace) as servers,
         bench_router([queued(slots, 0)], {"chat": servers.backends()}) as router,

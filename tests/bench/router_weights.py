@@ -53,7 +53,9 @@ def share(router: BenchRouter, servers: StubServers, canary: int) -> float:
     """Percent of the requests that the canary got."""
     router.update([split(canary)], {"chat": servers.backends(*PROCESSES)})
     servers.reset()
-    done = run_load(f"{router.url}{CHAT}", connections=CONNECTIONS, requests=REQUESTS)
+    done = run_load(
+        f"{router.url}{CHAT}", connections=CONNECTIONS, requests=REQUESTS, duration="60s"
+    )
     got = [servers.counts(number)["requests"] for number in (0, 1)]
     if done.failed or sum(got) != REQUESTS:
         raise RuntimeError(f"{done.statuses} {done.errors} {got}")

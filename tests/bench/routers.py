@@ -78,7 +78,8 @@ def bench_router(endpoints: list[Any], backends: Any, **more: Any) -> Iterator[B
             time.sleep(0.3)  # for a health that the picker hears of by a file
             yield router
         except BaseException:
-            print(router.log.read_text()[-4000:])
+            said = [line for line in router.log.read_text().splitlines() if line[:1] != "{"]
+            print(*said[-20:], sep="\n")
             raise
         finally:
             router.stop()
