@@ -34,10 +34,7 @@ PICKER_PORT: Final = 9091
 """Listener of the picker: /live, /state."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-PresetPICKER_PORT: Final = 9091
-"""Listener of the picker: /live, /state."""
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+PresetName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
 Hash8 = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 
 
