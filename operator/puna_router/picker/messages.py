@@ -1,0 +1,240 @@
+"""Messages of Envoy's `ext_proc` (envoy.service.ext_proc.v3), as far as the picker needs them.
+
+Numbers are those of Envoy's .proto files; a test compares every message with what protobuf makes
+of them.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeAlias
+
+from puna_router.picker.choose import Prompt
+from puna_router.picker.endpoint import Request
+from puna_router.picker.prefixes import Prefix
+from puna_router.picker.protobuf import MalformedError, content, fields, number, varint
+from puna_router.picker.refusals import Refusal
+from puna_router.picker.rendezvous import seed
+from puna_router.picker.scheduler import Answer, Hold, Pick
+
+SESSION_HEADER: Final = "x-puna-session"
+"""Where the filter `stateful_session` finds the server that was picked."""
+CLUSTER_HEADER: Final = "x-puna-cluster"
+"""Where a route finds the cluster of a request whose own has no server (its `cluster_header`)."""
+METADATA: Final = "puna"
+ANSWERED: Final = "answered"
+"""Dynamic metadata of a refusal: keeps Envoy from putting its own error in the place of ours."""
+ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
+CLUSTER: Final = "xds.cluster_name"
+LONGEST_CHAIN: Final = 32
+"""Prefixes of one prompt that are looked at."""
+
+# ProcessingRequest
+_REQUEST_HEADERS, _RESPONSE_HEADERS, _REQUEST_BODY = 2, 3, 4
+_RESPONSE_BODY, _REQUEST_TRAILERS, _RESPONSE_TRAILERS, _ATTRIBUTES = 5, 6, 7, 9
+_PLAIN_ANSWERS: Final = {
+    # Each kind of message and the field of ProcessingResponse that says: go on.
+    _REQUEST_HEADERS: content(1, b""),
+    _RESPONSE_HEADERS: content(2, b""),
+    _REQUEST_BODY: content(3, b""),
+    _RESPONSE_BODY: content(4, b""),
+    _REQUEST_TRAILERS: content(5, b""),
+    _RESPONSE_TRAILERS: content(6, b""),
+}
+_OVERWRITE: Final = 2
+"""HeaderValueOption.append_action OVERWRITE_IF_EXISTS_OR_ADD."""
+
+_KEY: Final = b"x-puna-client"
+_CHAIN: Final = b"x-puna-prefix"
+_AFFINITY: Final = b"x-puna-affinity"
+_SLOTS: Final = b"x-puna-slots"
+_TARGET: Final = b"x-puna-target"
+_ID: Final = b"x-request-id"
+_WANTED: Final = frozenset({_KEY, _CHAIN, _AFFINITY, _SLOTS, _TARGET, _ID})
+_WANTED_SIZES: Final = frozenset(len(name) for name in _WANTED)
+_FIRST: Final = 0x0A
+"""Tag of field 1 with bytes: a header in its map, and a header's name."""
+_RAW_VALUE: Final = b"\x1a"
+_CONTINUED: Final = 0x80
+"""Numbers from here on have more than one byte."""
+
+
+class Other(NamedTuple):
+    """A message that nothing depends on; Envoy waits for its answer all the same."""
+
+    answer: bytes
+
+
+Incoming: TypeAlias = Request | Other
+
+
+def read(message: bytes) -> Incoming:
+    """Read a ProcessingRequest.
+
+    Raises:
+        MalformedError: It is none.
+    """
+    headers: bytes | None = None
+    cluster = ""
+    answer: bytes | None = None
+    for field, value in fields(message):
+        if field == _REQUEST_HEADERS:
+            headers = value
+        elif field == _ATTRIBUTES:
+            cluster = cluster_name(value) or cluster
+        elif field in _PLAIN_ANSWERS:
+            answer = _PLAIN_ANSWERS[field]
+    if headers is not None:
+        return _request(headers, cluster)
+    if answer is None:
+        raise MalformedError("neither headers nor a body nor trailers")
+    return Other(answer)
+
+
+@lru_cache(maxsize=1024)
+def cluster_name(attributes: bytes) -> str:
+    """Name of the cluster in one entry of the map of attributes; "" if it holds none.
+
+    Raises:
+        MalformedError: It is no such entry.
+    """
+    entry = dict(fields(attributes))
+    if entry.get(1) != ATTRIBUTES.encode():
+        return ""
+    for field, value in fields(entry.get(2, b"")):
+        attribute = dict(fields(value)) if field == 1 else {}
+        if attribute.get(1) == CLUSTER.encode():
+            return _text(dict(fields(attribute.get(2, b""))).get(3, b""))
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def picked(pick: Pick) -> bytes:
+    """The answer to a request that has a slot: the header that pins its server.
+
+    A request keeps the routes of its arrival, whatever was published since; hence a header says which
+    cluster it has to go to instead.
+    """
+    headers = _set_header(SESSION_HEADER, b64encode(pick.address.encode()))
+    if pick.cluster is None:
+        return content(1, content(1, content(2, headers)))
+    headers += _set_header(CLUSTER_HEADER, pick.cluster.encode())
+    return content(1, content(1, content(2, headers) + number(5, 1)))
+
+
+@lru_cache(maxsize=64)
+def held(hold: Hold) -> bytes:
+    """The answer to a request that waits: when Envoy may give up."""
+    seconds = int(hold.seconds)
+    nanos = round((hold.seconds - seconds) * 1e9)
+    return content(10, number(1, seconds) + (number(2, nanos) if nanos else b""))
+
+
+def refused(refusal: Refusal, request_id: str) -> bytes:
+    """The answer to a request that is not served."""
+    headers = (
+        ("content-type", b"application/json"),
+        ("retry-after", str(refusal.retry_after).encode()),
+    )
+    immediate = (
+        content(1, number(1, refusal.status))
+        + content(2, b"".join(_set_header(name, value) for name, value in headers))
+        + content(3, refusal.body(request_id))
+        + content(5, f"puna_{refusal.reason.value}".encode())
+    )
+    return content(7, immediate) + _ANSWERED_METADATA
+
+
+def answered(answer: Answer, request_id: str) -> bytes:
+    """A decision as a ProcessingResponse."""
+    if isinstance(answer, Pick):
+        return picked(answer)
+    if isinstance(answer, Hold):
+        return held(answer)
+    return refused(answer, request_id)
+
+
+def going_on() -> bytes:
+    """The answer to headers that the picker has nothing to say to."""
+    return _PLAIN_ANSWERS[_REQUEST_HEADERS]
+
+
+def _request(http_headers: bytes, cluster: str) -> Request:
+    found: dict[bytes, bytes] = {}
+    for field, value in fields(http_headers):
+        if field == 1:
+            found |= _headers(value)
+    chain = _chain(found.get(_CHAIN, b""))
+    affinity = found.get(_AFFINITY) or (chain[0].digest if chain else b"")
+    return Request(
+        cluster=cluster,
+        target=_text(found.get(_TARGET, b"")),
+        key=_text(found.get(_KEY, b"")),
+        takes_slot=_SLOTS in found,
+        prompt=Prompt(chain, seed(affinity)) if chain else Prompt(),
+        id=_text(found.get(_ID, b"")),
+    )
+
+
+def _headers(header_map: bytes) -> dict[bytes, bytes]:
+    """The wanted headers of a HeaderMap. The others are passed over as fast as possible."""
+    found: dict[bytes, bytes] = {}
+    offset, end = 0, len(header_map)
+    try:
+        while offset < end:
+            if header_map[offset] != _FIRST:
+                raise MalformedError("a map of headers holds something else")
+            size, start = header_map[offset + 1], offset + 2
+            if size >= _CONTINUED:
+                size, start = varint(header_map, offset + 1)
+            offset = start + size
+            if header_map[start] == _FIRST and header_map[start + 1] in _WANTED_SIZES:
+                name = header_map[start + 2 : start + 2 + header_map[start + 1]]
+                if name in _WANTED:
+                    found[name] = _value(header_map[start + 2 + len(name) : offset])
+    except IndexError:
+        offset = end + 1
+    if offset != end:
+        raise MalformedError("a map of headers does not end")
+    return found
+
+
+def _value(header: bytes) -> bytes:
+    """What follows a header's name: `raw_value`, or `value` if Envoy is told so."""
+    if header[:1] == _RAW_VALUE and len(header) == header[1] + 2 < _CONTINUED:
+        return header[2:]
+    parts = dict(fields(header))
+    return parts.get(3) or parts.get(2, b"")
+
+
+def _chain(text: bytes) -> tuple[Prefix, ...]:
+    """`<hash>:<bytes>,<hash>:<bytes>,...`, the shortest first; nothing if it is anything else."""
+    if not text:
+        return ()
+    try:
+        return tuple(
+            Prefix(digest, int(size))
+            for digest, size in (entry.split(b":") for entry in text.split(b",")[:LONGEST_CHAIN])
+        )
+    except ValueError:
+        return ()
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _set_header(name: str, value: bytes) -> bytes:
+    header = content(1, name.encode()) + content(3, value)
+    return content(1, content(1, header) + number(3, _OVERWRITE))
+
+
+def _struct(name: str, value: bytes) -> bytes:
+    """A google.protobuf.Struct with one member; the value is a google.protobuf.Value."""
+    return content(1, content(1, name.encode()) + content(2, value))
+
+
+_ANSWERED_METADATA: Final = content(
+    8, _struct(METADATA, content(5, _struct(ANSWERED, number(4, 1))))
+)
