@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
@@ -79,10 +80,13 @@ class Stub:
     loop: asyncio.AbstractEventLoop
     answer: Answer = echo
     health: int = 200
+    tls: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
     port: int = 0
     requests: list[Recorded] = field(default_factory=list)
     checks: int = 0
+    check: Recorded | None = None
+    """The newest health check."""
     _listener: socket.socket | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -120,7 +124,12 @@ class Stub:
         reader = asyncio.StreamReader(limit=1 << 26)
         protocol = asyncio.StreamReaderProtocol(reader)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, connection, ssl=self.tls
+            )
+        except (ssl.SSLError, ConnectionError):
+            return
         await self._serve(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def _kill(self) -> None:
@@ -138,6 +147,7 @@ class Stub:
             request = await read_request(reader)
             if request.path == "/health":
                 self.checks += 1
+                self.check = request
                 writer.write(document(b"{}", status=f"{self.health} X"))
             else:
                 self.requests.append(request)
@@ -183,8 +193,13 @@ class Stubs:
         self._thread.start()
         self._started: list[Stub] = []
 
-    def start(self, answer: Answer = echo, host: str = "127.0.0.1") -> Stub:
-        stub = Stub(self.loop, answer=answer, host=host)
+    def start(
+        self,
+        answer: Answer = echo,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> Stub:
+        stub = Stub(self.loop, answer=answer, host=host, tls=tls)
         stub.start()
         self._started.append(stub)
         return stub

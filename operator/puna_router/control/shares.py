@@ -18,7 +18,7 @@ def shares(served: Served, healthy: HealthyHosts) -> Shares:
     healthy; where there is none yet, those that have a host at all; and where nobody has one,
     all of them, which Envoy answers with 503.
     """
-    wanted = [revision for revision in served.config.revisions if revision.weight > 0]
+    wanted = [revision for revision in served.revisions if revision.weight > 0]
     with_host = [revision for revision in wanted if served.hosts(revision)]
     usable = [revision for revision in with_host if _is_healthy(served, revision, healthy)]
     return tuple((revision, revision.weight) for revision in usable or with_host or wanted)
@@ -26,5 +26,4 @@ def shares(served: Served, healthy: HealthyHosts) -> Shares:
 
 def _is_healthy(served: Served, revision: RevisionConfig, healthy: HealthyHosts) -> bool:
     cluster = cluster_name(served.config.name, revision.name)
-    hosts = served.hosts(revision)
-    return any((cluster, host.address, host.port) in healthy for host in hosts)
+    return any(host.key(cluster) in healthy for host in served.hosts(revision))
