@@ -219,7 +219,7 @@ def _translated(series: EnvoySeries, family: Metric, served: ServedNames) -> Met
         value = sample.value
         if "le" in labels and labels["le"] != "+Inf":
             labels["le"] = _number(float(labels["le"]) * series.scale)
-        if suffix == "_sum" or not suffix:
+        if suffix in {"", "_sum", "_total"}:
             value *= series.scale
         if series.kind == "counter":
             suffix = "_total"

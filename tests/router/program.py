@@ -32,9 +32,17 @@ def revision(
     process: str = PROCESS,
     weight: int = 100,
     slots: int = 64,
+    expected: int = 0,
     **preset: Any,
 ) -> Any:
-    return {"name": name, "process": process, "weight": weight, "slots": slots, "preset": preset}
+    return {
+        "name": name,
+        "process": process,
+        "weight": weight,
+        "slots": slots,
+        "expected": expected,
+        "preset": preset,
+    }
 
 
 def endpoint(name: str = "chat", *revisions: Any, **more: Any) -> dict[str, Any]:
@@ -90,7 +98,7 @@ class RouterProgram:
                 stderr=subprocess.STDOUT,
             )
         try:
-            eventually(self.ready if wait else self.ready_text, 20)
+            eventually(self.ready if wait else self.ready_text, 60)
             if wait:
                 eventually(lambda: "puna_router_picker_up 1" in self.metrics(), 20)
         except BaseException:

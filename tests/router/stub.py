@@ -84,6 +84,10 @@ class Stub:
     host: str = "127.0.0.1"
     port: int = 0
     requests: list[Recorded] = field(default_factory=list)
+    active: int = 0
+    """Requests under way, without health checks."""
+    peak: int = 0
+    """Most of them at once."""
     checks: int = 0
     check: Recorded | None = None
     """The newest health check."""
@@ -150,10 +154,7 @@ class Stub:
                 self.check = request
                 writer.write(document(b"{}", status=f"{self.health} X"))
             else:
-                self.requests.append(request)
-                async for part in self.answer(request):
-                    writer.write(part)
-                    await writer.drain()
+                await self._answer(request, writer)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -163,6 +164,17 @@ class Stub:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _answer(self, request: Recorded, writer: asyncio.StreamWriter) -> None:
+        self.requests.append(request)
+        self.active += 1
+        self.peak = max(self.peak, self.active)
+        try:
+            async for part in self.answer(request):
+                writer.write(part)
+                await writer.drain()
+        finally:
+            self.active -= 1
 
 
 async def read_request(reader: asyncio.StreamReader) -> Recorded:

@@ -9,8 +9,6 @@ from puna_router.control.world import Resource
 
 AFFINITY_HEADER: Final = "x-puna-affinity"
 """Hash of the beginning that all turns of a conversation share; `lua/select.lua` sets it."""
-LOAD_FACTOR: Final = 125
-"""Percent of the mean load that a server may have before a prompt goes to the next one."""
 RING_SIZE: Final = 256
 """Points on the ring, of all servers together."""
 
@@ -37,11 +35,14 @@ def balancing(strategy: Strategy) -> Resource:
 
 
 def _ring() -> Resource:
+    """A conversation stays where it is, however busy that is.
+
+    Bounding the load is the picker's. Here it would keep another attempt from every server that is
+    busier than the one that failed at once, which is never busy.
+    """
+    # Its own policy: the route's is what keeps a client on one revision.
+    policy = [{"header": {"header_name": AFFINITY_HEADER}}]
     return {
         "minimum_ring_size": RING_SIZE,
-        "consistent_hashing_lb_config": {
-            "hash_balance_factor": LOAD_FACTOR,
-            # Its own: the route's policy is what keeps a client on one revision.
-            "hash_policy": [{"header": {"header_name": AFFINITY_HEADER}}],
-        },
+        "consistent_hashing_lb_config": {"hash_policy": policy},
     }

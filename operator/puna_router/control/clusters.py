@@ -53,8 +53,14 @@ def cluster(
         "outlier_detection": _outlier_detection(),
         # A host that has left the document gets nothing more, however healthy it is.
         "ignore_health_on_host_removal": True,
-        # Nothing is better than a server known to be dead; and news of hosts act at once.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
+        "common_lb_config": {
+            # Nothing is better than a server known to be dead.
+            "healthy_panic_threshold": {"value": 0},
+            # News of hosts act at once.
+            "update_merge_window": "0s",
+            # A new host is told from one that has failed its check.
+            "ignore_new_hosts_until_first_hc": True,
+        },
         "load_balancing_policy": {"policies": [balancing(config.strategy)]},
         "circuit_breakers": {"thresholds": [_thresholds()]},
         "typed_extension_protocol_options": _protocol_options(upstream.filters(foreign=foreign)),
@@ -218,14 +224,14 @@ def _protocol_options(filters: list[Resource]) -> Resource:
     llama.cpp's server closes a connection after a stream although it promised to keep it, and
     about 3 % of the requests that would reuse one fail. The price is a connection per request.
     """
-    options: Resource = {
-        "@type": _HTTP_OPTIONS_TYPE,
-        "common_http_protocol_options": {"max_requests_per_connection": 1},
-        "explicit_http_config": {"http_protocol_options": {}},
+    return {
+        _HTTP_OPTIONS: {
+            "@type": _HTTP_OPTIONS_TYPE,
+            "common_http_protocol_options": {"max_requests_per_connection": 1},
+            "explicit_http_config": {"http_protocol_options": {}},
+            "http_filters": filters,
+        }
     }
-    if filters:
-        options["http_filters"] = filters
-    return {_HTTP_OPTIONS: options}
 
 
 def _duration(seconds: float) -> str:

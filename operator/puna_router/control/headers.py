@@ -29,10 +29,11 @@ ASKED: Final = (TARGET, CLIENT, SLOTS, PREFIX, AFFINITY_HEADER, REQUEST_ID)
 """What the picker is told of a request."""
 HIDDEN: Final = (
     TARGET,
-    *INTERNAL,
+    *(name for name in INTERNAL if name != AFFINITY_HEADER),
     "x-puna-preset",
     "x-envoy-external-address",
     "authorization",
     "x-api-key",
 )
-"""What no backend sees: the router's own, and the client's credentials."""
+"""What goes before a server is chosen: the router's own, and the client's credentials. The hash that
+it is chosen by goes afterwards."""

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from puna_router.control.balancing import AFFINITY_HEADER
 from puna_router.control.errors import METADATA
 from puna_router.control.external import ExternalServer, is_address
 from puna_router.control.world import Host, Resource
@@ -31,21 +32,25 @@ def transport(servers: Iterable[ExternalServer]) -> Resource:
 
 
 def filters(*, foreign: bool) -> list[Resource]:
-    """Filters of each attempt: where `foreign` hosts are, each gets its own key or none."""
-    if not foreign:
-        return []
-    key = f"%UPSTREAM_METADATA({CREDENTIAL}:authorization)%"
-    append = {
-        "header": {"key": "authorization", "value": key},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
-    mutations = {"request_mutations": [{"remove": "authorization"}, {"append": append}]}
+    """Filters of each attempt.
+
+    They take away what the choice of a host has been made by. Where `foreign` hosts are, each gets
+    its own key or none.
+    """
+    mutations: list[Resource] = [{"remove": AFFINITY_HEADER}]
+    if foreign:
+        key = f"%UPSTREAM_METADATA({CREDENTIAL}:authorization)%"
+        append = {
+            "header": {"key": "authorization", "value": key},
+            "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        }
+        mutations += [{"remove": "authorization"}, {"append": append}]
     return [
         {
             "name": "envoy.filters.http.header_mutation",
             "typed_config": {
                 "@type": f"{_TYPES}.filters.http.header_mutation.v3.HeaderMutation",
-                "mutations": mutations,
+                "mutations": {"request_mutations": mutations},
             },
         },
         {

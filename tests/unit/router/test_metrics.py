@@ -9,6 +9,8 @@ envoy_puna_requests{endpoint="chat",revision="chat-aaaaaaaa",code="200"} 5
 envoy_puna_requests{endpoint="",revision="",code="404"} 2
 envoy_puna_requests{endpoint="chat",revision="chat-00000000",code="200"} 7
 envoy_puna_requests{endpoint="gone",revision="gone-aaaaaaaa",code="200"} 9
+# TYPE envoy_puna_generation_milliseconds counter
+envoy_puna_generation_milliseconds{endpoint="chat",revision="chat-aaaaaaaa"} 2500
 # TYPE envoy_cluster_membership_total gauge
 envoy_cluster_membership_total{envoy_cluster_name="chat-aaaaaaaa"} 2
 envoy_cluster_membership_total{envoy_cluster_name="no-backends"} 0
@@ -59,6 +61,7 @@ def test_envoys_series_have_our_names_and_base_units_and_go_with_what_they_are_a
     expected = {
         f'puna_router_requests_total{{code="200",{chat}}} 5.0',
         'puna_router_requests_total{code="404",endpoint="none",revision="none"} 2.0',
+        f"puna_router_generation_seconds_total{{{chat}}} 2.5",
         'puna_router_backends{revision="chat-aaaaaaaa"} 2.0',
         "puna_router_requests_active 3.0",
         f'{duration}_bucket{{endpoint="chat",le="0.0005",revision="chat-aaaaaaaa"}} 1.0',
