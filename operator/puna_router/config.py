@@ -87,7 +87,7 @@ class QueueConfig(Document):
     """Where requests wait while every slot is taken."""
 
     max_depth: int = Field(default=32, ge=0, le=10_000)
-    """Requests that may wait in one router; 0: none waits."""
+    """Requests that may wait, in all routers together; 0: none waits."""
     timeout_seconds: int = Field(default=60, ge=1, le=600)
     """Longest wait, in seconds; then 429 `queue_timeout`."""
 
@@ -224,13 +224,25 @@ class Backend(Document):
     pool: str | None = None
 
 
+class CertificateFiles(Document):
+    """A certificate and its key, as PEM."""
+
+    certificate: str
+    """File of the certificate, followed by those between it and its authority."""
+    key: str
+    """File of its key."""
+
+
 class RouterFile(Document):
     """A whole router on one host without Kubernetes: `python -m puna_router --config FILE`."""
 
     listen: str = "127.0.0.1"
-    """Address of both listeners."""
+    """Address of all listeners."""
     port: int = Field(default=CLIENT_PORT, ge=1, le=65535)
     control_port: int = Field(default=CONTROL_PORT, ge=1, le=65535)
+    picker_port: int = Field(default=PICKER_PORT, ge=1, le=65535)
+    tls: CertificateFiles | None = None
+    """What clients have to speak TLS with; absent: they speak plain HTTP."""
     endpoints: tuple[EndpointConfig, ...]
     backends: dict[str, tuple[Backend, ...]]
     """Backends by endpoint name."""
@@ -238,6 +250,8 @@ class RouterFile(Document):
     """File with the key that the backends require."""
     keys: dict[str, dict[Name, ApiKey]] = {}
     """API keys by the name that an endpoint's `access.secret` gives."""
+    secrets: dict[str, dict[str, str]] = {}
+    """What external servers name as Secrets: members by the Secret's name."""
 
 
 class EndpointPhase(StrEnum):

@@ -27,9 +27,22 @@ def free_port() -> int:
 
 
 def revision(
-    name: str = REVISION, *, process: str = PROCESS, weight: int = 100, **preset: Any
+    name: str = REVISION,
+    *,
+    process: str = PROCESS,
+    weight: int = 100,
+    slots: int = 64,
+    expected: int = 0,
+    **preset: Any,
 ) -> Any:
-    return {"name": name, "process": process, "weight": weight, "preset": preset}
+    return {
+        "name": name,
+        "process": process,
+        "weight": weight,
+        "slots": slots,
+        "expected": expected,
+        "preset": preset,
+    }
 
 
 def endpoint(name: str = "chat", *revisions: Any, **more: Any) -> dict[str, Any]:
@@ -69,7 +82,8 @@ class RouterProgram:
     ) -> None:
         self._file = folder / "router.json"
         self.log = folder / "router.log"
-        self._fixed = {"port": free_port(), "controlPort": free_port(), **more}
+        ports = {name: free_port() for name in ("port", "controlPort", "pickerPort")}
+        self._fixed = {**ports, **more}
         self.url = f"http://127.0.0.1:{self._fixed['port']}"
         self.control = f"http://127.0.0.1:{self._fixed['controlPort']}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
@@ -88,7 +102,9 @@ class RouterProgram:
                 stderr=subprocess.STDOUT,
             )
         try:
-            eventually(self.ready if wait else self.ready_text, 20)
+            eventually(self.ready if wait else self.ready_text, 60)
+            if wait:
+                eventually(lambda: "puna_router_picker_up 1" in self.metrics(), 20)
         except BaseException:
             self.stop()
             raise

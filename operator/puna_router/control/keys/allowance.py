@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 from puna_router.config import EndpointConfig
 from puna_router.control.keys.rate import opens
 from puna_router.control.keys.ring import KeyRing
-
-
-class KeyLimits(NamedTuple):
-    """What the picker holds a key to at one endpoint."""
-
-    max_concurrency: int | None
-    """Requests under way at once, in all routers together."""
-    exhausted_until: float | None
-    """When it has tokens again, in seconds since the epoch; None: it has some."""
+from puna_router.picker.config import PickerKey
 
 
 def picker_keys(
     config: EndpointConfig,
     rings: Mapping[str, KeyRing],
     exhausted: Mapping[tuple[str, str], int],
-) -> dict[str, KeyLimits]:
+) -> dict[str, PickerKey]:
     """Limits of the keys that open an endpoint, by name."""
     return {
-        name: KeyLimits(key.max_concurrency, exhausted.get((config.name, name)))
+        name: PickerKey(key.max_concurrency, exhausted.get((config.name, name)))
         for name, key in _ring(config, rings).keys.items()
         if opens(key, config.name)
     }

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puna_router.config import AccessConfig, ApiKey, EndpointConfig
-from puna_router.control.keys.allowance import KeyLimits, picker_keys, token_limits
+from puna_router.control.keys.allowance import picker_keys, token_limits
 from puna_router.control.keys.limits import SHORTEST_FILL, limits
 from puna_router.control.keys.rate import Rate, rate_of
 from puna_router.control.keys.ring import KeyRing
 from puna_router.control.keys.table import access_table
+from puna_router.picker.config import PickerKey
 
 ALICE, BOB = "a" * 64, "b" * 64
 ENDS = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -105,7 +106,7 @@ def test_the_picker_learns_of_concurrency_and_of_spent_tokens() -> None:
         "bob": ApiKey(sha256=BOB, endpoints=("code",)),
     }
     assert picker_keys(endpoint(), ring(**keys), {("chat", "alice"): 1790}) == {
-        "alice": KeyLimits(max_concurrency=4, exhausted_until=1790)
+        "alice": PickerKey(max_concurrency=4, exhausted_until=1790)
     }
     open_one = EndpointConfig(name="open", port=1, created=0, revisions=())
     assert picker_keys(open_one, ring(**keys), {}) == {}
