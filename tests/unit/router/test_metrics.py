@@ -61,7 +61,7 @@ def test_envoys_series_have_our_names_and_base_units_and_go_with_what_they_are_a
     chat = 'endpoint="chat",revision="chat-aaaaaaaa"'
     duration = "puna_router_request_duration_seconds"
     expected = {
-        f'puna_router_requests_total{{code="200",{chat}}} 5.0',
+        f'puna_router_requests_total{{code="200",endpoint="chat",key="none",{REVISION}}} 5.0',
         f'puna_router_requests_total{{code="200",endpoint="chat",key="alice",{REVISION}}} 4.0',
         'puna_router_requests_total{code="404",endpoint="none",revision="none"} 2.0',
         f"puna_router_generation_seconds_total{{{chat}}} 2.5",
