@@ -80,7 +80,8 @@ def endpoint_hosts(served: Served, world: World) -> list[Resource]:
     config = served.config
     chosen = shares(served, world.healthy)
     plain = _host(config, config.name, chosen, None)
-    plain["routes"].insert(0, _status(config.name))
+    page = _status(config.name)
+    plain["routes"].insert(0, _admitted(page) if config.access else page)
     return [
         plain,
         *(
