@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -24,7 +25,8 @@ from puna_router.config import CLIENT_PORT, CONTROL_PORT, RouterFile
 from puna_router.control.admin import Admin
 from puna_router.control.binary import EnvoyNotFoundError, find_envoy
 from puna_router.control.drain import drain
-from puna_router.control.files import Layout, bootstrapped_socket
+from puna_router.control.files import Layout, bootstrapped_socket, socket_directory
+from puna_router.control.peers import Peers
 from puna_router.control.prepare import prepare
 from puna_router.control.world import Site
 
@@ -50,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _bootstrap(options: argparse.Namespace) -> int:
-    prepare(Site(str(options.directory), options.listen, options.port))
+    prepare(_site(options))
     return 0
 
 
@@ -69,15 +71,20 @@ def _serve(options: argparse.Namespace) -> int:
     except cluster_access.AccessError as error:
         sys.stderr.write(f"puna_router serve: {error}\n")
         return 2
-    site = Site(str(options.directory), options.listen, options.port, options.namespace)
+    site = replace(
+        _site(options),
+        namespace=options.namespace,
+        encrypted=options.tls_directory is not None,
+    )
     settings = Settings(
         control_port=options.control_port,
         envoy=find_envoy(options.envoy),
         api_key_file=options.api_key_file,
         drain_seconds=options.drain_seconds,
+        certificate=_certificate(options.tls_directory),
     )
-    prepare(site)
-    asyncio.run(serve(site, settings, access, options.namespace))
+    peers = Peers(options.pod, options.peers) if options.pod and options.peers else None
+    asyncio.run(serve(site, settings, access, peers))
     return 0
 
 
@@ -115,6 +122,8 @@ def _stand_alone(options: argparse.Namespace) -> int:
         api_key_file=Path(file.api_key_file) if file.api_key_file else None,
         drain_seconds=options.drain_seconds,
         concurrency=options.concurrency,
+        picker_port=file.picker_port,
+        certificate=(Path(file.tls.certificate), Path(file.tls.key)) if file.tls else None,
     )
     asyncio.run(stand_alone(options.config, settings, options.directory))
     return 0
@@ -130,6 +139,11 @@ def _commands() -> dict[str, tuple[Callable[[argparse.Namespace], int], argparse
     serve.add_argument("--namespace", required=True)
     serve.add_argument("--control-port", type=int, default=CONTROL_PORT)
     serve.add_argument("--api-key-file", type=Path, help="key that the backends require")
+    serve.add_argument(
+        "--tls-directory", type=Path, help="tls.crt and tls.key, with which clients speak TLS"
+    )
+    serve.add_argument("--pod", help="name of this router's Pod")
+    serve.add_argument("--peers", help="labels of all router Pods: they share slots and limits")
     serve.add_argument(
         "--service-account-directory",
         type=Path,
@@ -153,6 +167,21 @@ def _commands() -> dict[str, tuple[Callable[[argparse.Namespace], int], argparse
         "envoy": (_envoy, envoy),
         "drain": (_drain, draining),
     }
+
+
+def _site(options: argparse.Namespace) -> Site:
+    options.directory.mkdir(parents=True, exist_ok=True)
+    return Site(
+        directory=str(options.directory),
+        listen=options.listen,
+        port=options.port,
+        sockets=str(socket_directory(options.directory)),
+    )
+
+
+def _certificate(directory: Path | None) -> tuple[Path, Path] | None:
+    """Files of a mounted TLS Secret."""
+    return (directory / "tls.crt", directory / "tls.key") if directory else None
 
 
 def _folder(text: str) -> Path:

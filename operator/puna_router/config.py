@@ -6,12 +6,11 @@ The operator renders `EndpointConfig` into a ConfigMap per endpoint; a single ho
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 LABEL_ENDPOINT: Final = "puna.dev/endpoint"
@@ -46,7 +45,6 @@ class Document(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         extra="ignore",
-        use_attribute_docstrings=True,
     )
 
     def to_json(self) -> str:
@@ -89,7 +87,7 @@ class QueueConfig(Document):
     """Where requests wait while every slot is taken."""
 
     max_depth: int = Field(default=32, ge=0, le=10_000)
-    """Requests that may wait in one router; 0: none waits."""
+    """Requests that may wait, in all routers together; 0: none waits."""
     timeout_seconds: int = Field(default=60, ge=1, le=600)
     """Longest wait, in seconds; then 429 `queue_timeout`."""
 
@@ -106,8 +104,11 @@ class Stickiness(StrEnum):
 class ApiKey(Document):
     """One API key, as a data member of a Secret: `<name of the key>: <this document>`.
 
-    The key itself is stored nowhere.
+    The key itself is stored nowhere. A member that is not known here makes the document no key:
+    a misspelt limit would be none.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 (hex) of the key: 256 random bits need no slow hash."""
@@ -121,7 +122,7 @@ class ApiKey(Document):
     """Prompt and generated tokens; absent: no limit."""
     max_concurrency: int | None = Field(default=None, ge=1, le=10_000)
     """Requests under way at once, waiting ones too; absent: no limit."""
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
     """When the key ends; absent: never."""
 
 
@@ -147,9 +148,13 @@ class ExternalConfig(Document):
     priority: int = Field(default=0, ge=0, le=1)
     """0: an equal member; 1: gets requests only while no other backend is healthy."""
     api_key_secret: str | None = None
-    """Secret of the namespace whose member `token` the server requires; absent: no key."""
+    """Secret of the namespace that holds the key which the server requires; absent: no key."""
+    api_key_member: str = "token"
+    """Member of that Secret."""
     ca_secret: str | None = None
     """Secret of the namespace whose member `ca.crt` signs the server's certificate."""
+    allowed_networks: tuple[str, ...] | None = None
+    """Networks (CIDR), beside public addresses, that the host may resolve to; absent: any."""
 
 
 class RevisionConfig(Document):
@@ -219,13 +224,25 @@ class Backend(Document):
     pool: str | None = None
 
 
+class CertificateFiles(Document):
+    """A certificate and its key, as PEM."""
+
+    certificate: str
+    """File of the certificate, followed by those between it and its authority."""
+    key: str
+    """File of its key."""
+
+
 class RouterFile(Document):
     """A whole router on one host without Kubernetes: `python -m puna_router --config FILE`."""
 
     listen: str = "127.0.0.1"
-    """Address of both listeners."""
+    """Address of all listeners."""
     port: int = Field(default=CLIENT_PORT, ge=1, le=65535)
     control_port: int = Field(default=CONTROL_PORT, ge=1, le=65535)
+    picker_port: int = Field(default=PICKER_PORT, ge=1, le=65535)
+    tls: CertificateFiles | None = None
+    """What clients have to speak TLS with; absent: they speak plain HTTP."""
     endpoints: tuple[EndpointConfig, ...]
     backends: dict[str, tuple[Backend, ...]]
     """Backends by endpoint name."""
@@ -233,6 +250,8 @@ class RouterFile(Document):
     """File with the key that the backends require."""
     keys: dict[str, dict[Name, ApiKey]] = {}
     """API keys by the name that an endpoint's `access.secret` gives."""
+    secrets: dict[str, dict[str, str]] = {}
+    """What external servers name as Secrets: members by the Secret's name."""
 
 
 class EndpointPhase(StrEnum):
@@ -262,6 +281,8 @@ class EndpointState(Document):
     phase: EndpointPhase
     message: str | None = None
     """Why the newest document was refused, in Envoy's words."""
+    access: str | None = None
+    """Which members of the Secret with the endpoint's keys are no keys, or why none can be read."""
     backends: tuple[BackendState, ...] = ()
 
 

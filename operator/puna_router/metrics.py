@@ -1,16 +1,18 @@
 """Every series that a router publishes, named once.
 
 Envoy counts requests; its series are read from its admin interface at each scrape and published
-under the names here, in base units. The control process adds what it knows of itself.
+under the names here, in base units. The picker tells of its queue, and the control process adds
+what it knows of itself.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import (
@@ -22,15 +24,22 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from puna_router.control.clusters import NO_BACKENDS
+from puna_router.picker.state import WAIT_BOUNDS, EndpointState, PickerState, WaitState
 
 logger = logging.getLogger(__name__)
 
 MILLISECOND: Final = 0.001
+NOBODY: Final = "none"
+"""Value of a label that does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +61,8 @@ ENVOY: Final = (
         "envoy_puna_requests",
         "puna_router_requests",
         "counter",
-        "Requests by endpoint (none: the router answered itself), revision and status code; "
-        "code 0: the client left before the answer.",
+        "Requests by endpoint (none: the router answered itself), pool, revision, name of the API "
+        "key and status code; code 0: the client left before the answer.",
     ),
     EnvoySeries(
         "envoy_puna_duration",
@@ -70,22 +79,44 @@ ENVOY: Final = (
         MILLISECOND,
     ),
     EnvoySeries(
+        "envoy_puna_inter_token",
+        "puna_router_inter_token_seconds",
+        "histogram",
+        "Mean time from one generated token to the next, one value for each answer, in whole "
+        "milliseconds, as llama-server reports it.",
+        MILLISECOND,
+    ),
+    EnvoySeries(
+        "envoy_puna_generation_milliseconds",
+        "puna_router_generation_seconds",
+        "counter",
+        "Time in which tokens were generated, as llama-server reports it.",
+        MILLISECOND,
+    ),
+    EnvoySeries(
         "envoy_puna_prompt_tokens",
         "puna_router_prompt_tokens",
         "counter",
-        "Prompt tokens that were evaluated, as llama-server reports them.",
+        "Prompt tokens that were evaluated, as llama-server reports them, also by API key.",
     ),
     EnvoySeries(
         "envoy_puna_cached_tokens",
         "puna_router_cached_tokens",
         "counter",
-        "Prompt tokens that were taken from the cache, as llama-server reports them.",
+        "Prompt tokens that were taken from the cache, as llama-server reports them, also by "
+        "API key.",
     ),
     EnvoySeries(
         "envoy_puna_generated_tokens",
         "puna_router_generated_tokens",
         "counter",
-        "Tokens that were generated, as llama-server reports them.",
+        "Tokens that were generated, as llama-server reports them, also by API key.",
+    ),
+    EnvoySeries(
+        "envoy_http_ext_proc_failure_mode_allowed",
+        "puna_router_picker_bypassed",
+        "counter",
+        "Requests that went past a picker which was away or did not answer in time.",
     ),
     EnvoySeries(
         "envoy_http_downstream_rq_active",
@@ -153,29 +184,42 @@ _LABELS: Final = {"envoy_cluster_name": "revision"}
 """Envoy's own label names, and what they are published as; others of its own are dropped."""
 
 
-def translate(text: str) -> Iterator[Metric]:
-    """Envoy's Prometheus text under the names of this module."""
+@dataclass(frozen=True, slots=True)
+class ServedNames:
+    """What is served now. Envoy keeps the series of what is gone until it ends itself."""
+
+    endpoints: frozenset[str] = frozenset()
+    clusters: frozenset[str] = frozenset()
+
+    def has(self, labels: Mapping[str, str]) -> bool:
+        """Whether a series is about something that is there."""
+        endpoint, revision = labels.get("endpoint", NOBODY), labels.get("revision", NOBODY)
+        return endpoint in {NOBODY, *self.endpoints} and revision in {NOBODY, *self.clusters}
+
+
+def translate(text: str, served: ServedNames) -> Iterator[Metric]:
+    """Envoy's Prometheus text under the names of this module, of what is served."""
     series = {found.source: found for found in ENVOY}
     for family in text_string_to_metric_families(text):
         found = series.get(family.name)
         if found is not None:
-            yield _translated(found, family)
+            yield _translated(found, family, served)
 
 
-def _translated(series: EnvoySeries, family: Metric) -> Metric:
+def _translated(series: EnvoySeries, family: Metric, served: ServedNames) -> Metric:
     metric = Metric(series.name, series.documentation, series.kind)
     for sample in family.samples:
         suffix = sample.name.removeprefix(series.source)
         labels = {_LABELS.get(key, key): value for key, value in sample.labels.items()}
         labels = {
-            key: value or "none" for key, value in labels.items() if not key.startswith("envoy_")
+            key: value or NOBODY for key, value in labels.items() if not key.startswith("envoy_")
         }
-        if labels.get("revision") == NO_BACKENDS:
+        if not served.has(labels):
             continue
         value = sample.value
         if "le" in labels and labels["le"] != "+Inf":
             labels["le"] = _number(float(labels["le"]) * series.scale)
-        if suffix == "_sum" or not suffix:
+        if suffix in {"", "_sum", "_total"}:
             value *= series.scale
         if series.kind == "counter":
             suffix = "_total"
@@ -192,9 +236,114 @@ class _EnvoyCollector(Collector):
 
     def __init__(self) -> None:
         self.text = ""
+        self.served = ServedNames()
 
     def collect(self) -> Iterable[Metric]:
-        return translate(self.text)
+        return translate(self.text, self.served)
+
+
+class _PickerCollector(Collector):
+    """The picker's series of the scrape that is under way."""
+
+    def __init__(self) -> None:
+        self.state: PickerState | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        endpoints = self.state.endpoints if self.state is not None else {}
+        yield GaugeMetricFamily(
+            "puna_router_picker_up",
+            "Whether the picker answers: without it nothing waits and slots are not counted.",
+            value=float(self.state is not None),
+        )
+        for name, documentation, kind, value in _PICKER:
+            family = kind(f"puna_router_{name}", documentation, labels=["endpoint"])
+            for endpoint, state in sorted(endpoints.items()):
+                family.add_metric([endpoint], value(state))
+            yield family
+        refused = CounterMetricFamily(
+            "puna_router_refused",
+            "Requests that the picker refused, by endpoint and reason.",
+            labels=["endpoint", "reason"],
+        )
+        waits = HistogramMetricFamily(
+            "puna_router_queue_wait_seconds",
+            "Time that requests which got a slot had waited for it.",
+            labels=["endpoint"],
+        )
+        for endpoint, state in sorted(endpoints.items()):
+            for reason, count in sorted(state.rejected.items()):
+                refused.add_metric([endpoint, reason], count)
+            waits.add_metric([endpoint], _buckets(state.waits), state.waits.seconds)
+        yield refused
+        yield waits
+
+
+_PICKER: Final[
+    tuple[
+        tuple[
+            str,
+            str,
+            type[GaugeMetricFamily | CounterMetricFamily],
+            Callable[[EndpointState], float],
+        ],
+        ...,
+    ]
+] = (
+    (
+        "queue_depth",
+        "Requests that wait for a slot.",
+        GaugeMetricFamily,
+        lambda state: state.depth,
+    ),
+    (
+        "queue_limit",
+        "Requests that may wait in this router.",
+        GaugeMetricFamily,
+        lambda state: state.max_depth,
+    ),
+    (
+        "slots",
+        "Slots of healthy backends that this router may use.",
+        GaugeMetricFamily,
+        lambda state: sum(host.slots for host in state.hosts.values() if host.healthy),
+    ),
+    (
+        "slots_busy",
+        "Slots that requests of this router take.",
+        GaugeMetricFamily,
+        lambda state: sum(host.in_flight for host in state.hosts.values()),
+    ),
+    (
+        "picked",
+        "Requests that got a slot.",
+        CounterMetricFamily,
+        lambda state: state.picked,
+    ),
+    (
+        "queue_left",
+        "Requests whose client left while they waited.",
+        CounterMetricFamily,
+        lambda state: state.cancelled,
+    ),
+    (
+        "prefix_hits",
+        "Requests whose server had read some of their prompt before.",
+        CounterMetricFamily,
+        lambda state: state.prefix_hits,
+    ),
+    (
+        "prefix_misses",
+        "Requests with a prompt of which their server had read nothing before.",
+        CounterMetricFamily,
+        lambda state: state.prefix_misses,
+    ),
+)
+
+
+def _buckets(waits: WaitState) -> list[tuple[str, float]]:
+    """Cumulative buckets, as Prometheus has them."""
+    bounds = [*(repr(float(bound)) for bound in WAIT_BOUNDS), "+Inf"]
+    return list(zip(bounds, accumulate(waits.buckets), strict=True))
 
 
 class RouterMetrics:
@@ -205,6 +354,8 @@ class RouterMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._envoy = _EnvoyCollector()
+        self._picker = _PickerCollector()
+        self.registry.register(self._picker)
         ProcessCollector(registry=self.registry)
         self._publications = Histogram(
             "puna_router_publication_duration_seconds",
@@ -256,9 +407,13 @@ class RouterMetrics:
         self._files.set(files)
         self._validations.set(validations)
 
-    def exposition(self, envoys: str) -> bytes:
-        """All series as Prometheus text; `envoys` is what Envoy's admin interface answered."""
-        self._envoy.text = envoys
+    def exposition(self, envoys: str, picker: PickerState | None, served: ServedNames) -> bytes:
+        """All series as Prometheus text, of what is served.
+
+        `envoys` is what Envoy's admin interface answered, `picker` what the picker says of itself.
+        """
+        self._envoy.text, self._envoy.served = envoys, served
+        self._picker.state = picker
         merged = CollectorRegistry()
         merged.register(self._envoy)
         return generate_latest(self.registry) + generate_latest(merged)

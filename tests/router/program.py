@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,22 @@ def free_port() -> int:
 
 
 def revision(
-    name: str = REVISION, *, process: str = PROCESS, weight: int = 100, **preset: Any
+    name: str = REVISION,
+    *,
+    process: str = PROCESS,
+    weight: int = 100,
+    slots: int = 64,
+    expected: int = 0,
+    **preset: Any,
 ) -> Any:
-    return {"name": name, "process": process, "weight": weight, "preset": preset}
+    return {
+        "name": name,
+        "process": process,
+        "weight": weight,
+        "slots": slots,
+        "expected": expected,
+        "preset": preset,
+    }
 
 
 def endpoint(name: str = "chat", *revisions: Any, **more: Any) -> dict[str, Any]:
@@ -63,28 +76,35 @@ class RouterProgram:
         *,
         drain_seconds: float = 20,
         wait: bool = True,
+        launcher: Sequence[str] = (),
+        options: Sequence[str] = (),
         **more: Any,
     ) -> None:
         self._file = folder / "router.json"
         self.log = folder / "router.log"
-        self._fixed = {"port": free_port(), "controlPort": free_port(), **more}
+        ports = {name: free_port() for name in ("port", "controlPort", "pickerPort")}
+        self._fixed = {**ports, **more}
         self.url = f"http://127.0.0.1:{self._fixed['port']}"
         self.control = f"http://127.0.0.1:{self._fixed['controlPort']}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
         self.directory = folder / "xds"
-        self._write(endpoints, backends)
+        self.rewrite(endpoints, backends)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [
+                    *launcher,
                     *(sys.executable, "-m", "puna_router", "--config", str(self._file)),
                     *("--directory", str(self.directory)),
                     *("--drain-seconds", str(drain_seconds)),
+                    *options,
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
         try:
-            eventually(self.ready if wait else self.ready_text, 20)
+            eventually(self.ready if wait else self.ready_text, 60)
+            if wait:
+                eventually(lambda: "puna_router_picker_up 1" in self.metrics(), 20)
         except BaseException:
             self.stop()
             raise
@@ -113,8 +133,15 @@ class RouterProgram:
     def update(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
         """Give new content and wait until Envoy runs it."""
         before = self.state()
-        self._write(endpoints, backends)
+        self.rewrite(endpoints, backends)
         eventually(lambda: self.state() != before, 10)
+
+    def give_keys(
+        self, endpoints: list[Any], backends: dict[str, Any], keys: dict[str, Any]
+    ) -> None:
+        """Give other keys; what they do shows in answers alone."""
+        self._fixed["keys"] = keys
+        self.rewrite(endpoints, backends)
 
     def wait_healthy(self, count: int, name: str = "chat") -> None:
         def reached() -> bool:
@@ -124,7 +151,8 @@ class RouterProgram:
 
         eventually(reached)
 
-    def _write(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
+    def rewrite(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
+        """Give new content."""
         content = {**self._fixed, "endpoints": endpoints, "backends": backends}
         unfinished = self._file.with_suffix(".new")
         unfinished.write_text(json.dumps(content))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
@@ -79,10 +80,17 @@ class Stub:
     loop: asyncio.AbstractEventLoop
     answer: Answer = echo
     health: int = 200
+    tls: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
     port: int = 0
     requests: list[Recorded] = field(default_factory=list)
+    active: int = 0
+    """Requests under way, without health checks."""
+    peak: int = 0
+    """Most of them at once."""
     checks: int = 0
+    check: Recorded | None = None
+    """The newest health check."""
     _listener: socket.socket | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -120,7 +128,12 @@ class Stub:
         reader = asyncio.StreamReader(limit=1 << 26)
         protocol = asyncio.StreamReaderProtocol(reader)
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.connect_accepted_socket(lambda: protocol, connection)
+        try:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, connection, ssl=self.tls
+            )
+        except (ssl.SSLError, ConnectionError):
+            return
         await self._serve(reader, asyncio.StreamWriter(transport, protocol, reader, loop))
 
     async def _kill(self) -> None:
@@ -138,12 +151,10 @@ class Stub:
             request = await read_request(reader)
             if request.path == "/health":
                 self.checks += 1
+                self.check = request
                 writer.write(document(b"{}", status=f"{self.health} X"))
             else:
-                self.requests.append(request)
-                async for part in self.answer(request):
-                    writer.write(part)
-                    await writer.drain()
+                await self._answer(request, writer)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
@@ -153,6 +164,17 @@ class Stub:
         finally:
             self._writers.discard(writer)
             writer.close()
+
+    async def _answer(self, request: Recorded, writer: asyncio.StreamWriter) -> None:
+        self.requests.append(request)
+        self.active += 1
+        self.peak = max(self.peak, self.active)
+        try:
+            async for part in self.answer(request):
+                writer.write(part)
+                await writer.drain()
+        finally:
+            self.active -= 1
 
 
 async def read_request(reader: asyncio.StreamReader) -> Recorded:
@@ -183,8 +205,13 @@ class Stubs:
         self._thread.start()
         self._started: list[Stub] = []
 
-    def start(self, answer: Answer = echo, host: str = "127.0.0.1") -> Stub:
-        stub = Stub(self.loop, answer=answer, host=host)
+    def start(
+        self,
+        answer: Answer = echo,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> Stub:
+        stub = Stub(self.loop, answer=answer, host=host, tls=tls)
         stub.start()
         self._started.append(stub)
         return stub

@@ -17,7 +17,11 @@ import pytest
 from puna_router.config import Backend, EndpointConfig
 from puna_router.control.binary import find_envoy
 from puna_router.control.bootstrap import bootstrap
+from puna_router.control.external import SecretData, external_hosts
+from puna_router.control.keys.ring import read_ring
+from puna_router.control.picker_file import picker_config
 from puna_router.control.prepare import prepare
+from puna_router.control.secret import Secret
 from puna_router.control.snapshot import render
 from puna_router.control.static import shape, static_configuration
 from puna_router.control.world import Served, Site, World
@@ -28,25 +32,52 @@ CASES = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 
 def read(case: str) -> tuple[World, Site]:
     given = json.loads((GOLDEN / case / "input.json").read_text())
-    endpoints = tuple(
-        Served(
-            EndpointConfig.model_validate(entry["config"]),
-            tuple(Backend.model_validate(backend) for backend in entry["backends"]),
-        )
-        for entry in given["endpoints"]
-    )
+    secrets = {
+        name: {member: text.encode() for member, text in members.items()}
+        for name, members in given.get("secrets", {}).items()
+    }
+    endpoints = tuple(served(entry, secrets) for entry in given["endpoints"])
     healthy = frozenset((name, address, port) for name, address, port in given["healthy"])
-    world = World(endpoints, given.get("api_key"), healthy)
+    rings = {
+        name: read_ring(
+            Secret(name, {key: json.dumps(text).encode() for key, text in ring.items()})
+        )
+        for name, ring in given.get("keys", {}).items()
+    }
+    world = World(endpoints, given.get("api_key"), healthy, rings, given.get("routers", 1))
     return world, Site("/run/puna", "0.0.0.0", 8080, given["namespace"])
+
+
+def served(entry: Any, secrets: SecretData) -> Served:
+    config = EndpointConfig.model_validate(entry["config"])
+    addresses = entry.get("addresses", {})
+    externals = (
+        external_hosts(external, addresses[external.name], secrets)
+        for external in config.external
+        if external.name in addresses
+    )
+    return Served(
+        config,
+        tuple(Backend.model_validate(backend) for backend in entry["backends"]),
+        tuple(host for hosts in externals for host in hosts),
+    )
 
 
 def rendered(case: str) -> dict[str, Any]:
     world, site = read(case)
     snapshot = render(world, site).snapshot
-    files = {"clusters": snapshot.clusters, "hosts": snapshot.hosts, "routes": snapshot.routes}
+    picker = picker_config(world, usable=world.healthy, known=world.healthy, keys={})
+    files = {
+        "clusters": snapshot.clusters,
+        "hosts": snapshot.hosts,
+        "routes": snapshot.routes,
+        "picker": json.loads(picker.to_json()),
+    }
+    if world.keys:
+        files["limits"] = snapshot.limits
     if case == "one-endpoint":  # the same in every case
         files["listener"] = without_sources(snapshot.listener)
-        files["bootstrap"] = bootstrap(site, "/run/puna/admin.sock")
+        files["bootstrap"] = bootstrap(site)
     return files
 
 
@@ -78,9 +109,31 @@ def test_no_golden_is_left_without_its_resource(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_envoy_takes_them(case: str, tmp_path: Path) -> None:
-    world, _ = read(case)
+    world, site = read(case)
     configs = tuple(shape(served.config) for served in world.endpoints)
     assert_valid(static_configuration(configs), tmp_path)
+    # Validation before publication knows no hosts.
+    whole = static_configuration(tuple(served.config for served in world.endpoints))
+    snapshot = render(world, site).snapshot
+    whole["static_resources"]["clusters"] = [
+        static_cluster(name, cluster, snapshot.hosts) for name, cluster in snapshot.clusters.items()
+    ]
+    assert_valid(whole, tmp_path)
+
+
+def static_cluster(name: str, cluster: Any, hosts: dict[str, Any]) -> Any:
+    """The cluster with its hosts in it; checks write to no file."""
+    cluster = {key: value for key, value in cluster.items() if key != "@type"}
+    if cluster.pop("eds_cluster_config", None) is None:
+        return cluster
+    (check,) = cluster["health_checks"]
+    assignment = {key: value for key, value in hosts[name].items() if key != "@type"}
+    return {
+        **cluster,
+        "type": "STATIC",
+        "health_checks": [{**check, "event_logger": []}],
+        "load_assignment": assignment,
+    }
 
 
 def test_envoy_takes_the_bootstrap(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""The router's Deployment: the control process, and Envoy beside it."""
+"""The router's Deployment: the control process, and Envoy and the picker beside it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from puna.core.naming import BACKEND_KEY_DIGEST, BACKEND_KEY_MEMBER, BACKEND_KEY_NAME, ROUTER_NAME
@@ -10,11 +11,13 @@ from puna.core.pod_security import container_security, pod_ip, pod_security
 from puna.namespace.anchor import router_labels
 from puna.namespace.service import router_selector
 from puna.settings import RouterSettings
-from puna_router.config import CLIENT_PORT, CONTROL_PORT
+from puna_router.config import CLIENT_PORT, CONTROL_PORT, PICKER_PORT
 
 DIRECTORY: Final = "/run/puna"
-"""Folder that the containers share: bootstrap file, xDS files, admin socket."""
+"""Folder that the containers share: bootstrap file, xDS files, sockets."""
 KEY_MOUNT: Final = "/etc/puna/backend-key"
+TLS_MOUNT: Final = "/etc/puna/tls"
+"""Folder of `tls.crt` and `tls.key`, which the kubelet renews."""
 ACCOUNT_MOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 ACCOUNT_UID: Final = "puna.dev/service-account-uid"
 """Tokens die with their ServiceAccount: a re-created one rolls the router."""
@@ -59,13 +62,17 @@ def build_deployment(
 
 
 def _pod_spec(settings: RouterSettings) -> Manifest:
-    return {
+    placement: Manifest = {
+        "nodeSelector": dict(settings.node_selector),
+        "tolerations": [dict(toleration) for toleration in settings.tolerations],
+    }
+    return {name: value for name, value in placement.items() if value} | {
         "serviceAccountName": ROUTER_NAME,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         "terminationGracePeriodSeconds": settings.drain_seconds + 10,
-        "containers": [_control(settings), _envoy(settings)],
+        "containers": [_control(settings), _envoy(settings), _picker(settings)],
         "volumes": [
             {"name": "run", "emptyDir": {}},
             {"name": "tmp", "emptyDir": {}},
@@ -77,6 +84,11 @@ def _pod_spec(settings: RouterSettings) -> Manifest:
                 },
             },
             {"name": "service-account", "projected": {"sources": _account_sources()}},
+            *(
+                [{"name": "tls", "secret": {"secretName": settings.tls_secret}}]
+                if settings.tls_secret
+                else []
+            ),
         ],
     }
 
@@ -118,18 +130,19 @@ def _control(settings: RouterSettings) -> Manifest:
             f"--api-key-file={KEY_MOUNT}/{BACKEND_KEY_MEMBER}",
             f"--service-account-directory={ACCOUNT_MOUNT}",
             f"--drain-seconds={settings.drain_seconds}",
+            *([f"--tls-directory={TLS_MOUNT}"] if settings.tls_secret else []),
+            "--pod=$(POD_NAME)",
+            f"--peers={_labels(router_selector())}",
         ],
         "env": [
             pod_ip(),
-            {
-                "name": "POD_NAMESPACE",
-                "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"}},
-            },
+            _own("POD_NAME", "metadata.name"),
+            _own("POD_NAMESPACE", "metadata.namespace"),
         ],
         "ports": [{"name": "control", "containerPort": CONTROL_PORT, "protocol": "TCP"}],
         "readinessProbe": _probe("/ready", "control", period=2, failures=2),
         "livenessProbe": _probe("/live", "control", period=10, failures=3),
-        "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}},
+        "resources": _resources(settings, "control"),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
@@ -137,6 +150,11 @@ def _control(settings: RouterSettings) -> Manifest:
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
             {"name": "backend-key", "mountPath": KEY_MOUNT, "readOnly": True},
             {"name": "service-account", "mountPath": ACCOUNT_MOUNT, "readOnly": True},
+            *(
+                [{"name": "tls", "mountPath": TLS_MOUNT, "readOnly": True}]
+                if settings.tls_secret
+                else []
+            ),
         ],
     }
 
@@ -151,21 +169,63 @@ def _envoy(settings: RouterSettings) -> Manifest:
             f"--drain-seconds={settings.drain_seconds}",
         ],
         "ports": [{"name": "http", "containerPort": CLIENT_PORT, "protocol": "TCP"}],
-        "readinessProbe": _probe("/health", "http", period=2, failures=2),
-        "resources": {"requests": {"cpu": "100m", "memory": "96Mi"}},
+        "readinessProbe": _probe(
+            "/health",
+            "http",
+            scheme="HTTPS" if settings.tls_secret else "HTTP",
+            period=2,
+            failures=2,
+        ),
+        "resources": _resources(settings, "envoy"),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_run_mount()],
     }
 
 
+def _picker(settings: RouterSettings) -> Manifest:
+    """Return the picker: without it Envoy balances by itself, so readiness does not ask for it."""
+    return {
+        "name": "picker",
+        "image": settings.image,
+        "args": [
+            "picker",
+            f"--directory={DIRECTORY}",
+            f"--listen={settings.bind_address}",
+            f"--port={PICKER_PORT}",
+            f"--drain-seconds={settings.drain_seconds}",
+        ],
+        "env": [pod_ip()],
+        "ports": [{"name": "picker", "containerPort": PICKER_PORT, "protocol": "TCP"}],
+        "livenessProbe": _probe("/live", "picker", period=5, failures=3),
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [_run_mount()],
+    }
+
+
+def _labels(selector: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted(selector.items()))
+
+
+def _own(variable: str, field: str) -> Manifest:
+    reference = {"apiVersion": "v1", "fieldPath": field}
+    return {"name": variable, "valueFrom": {"fieldRef": reference}}
+
+
 def _run_mount() -> Manifest:
     return {"name": "run", "mountPath": DIRECTORY}
 
 
-def _probe(path: str, port: str, *, period: int, failures: int) -> Manifest:
+def _resources(settings: RouterSettings, container: str) -> Manifest:
+    resources = settings.resources[container].to_dict()
+    return {name: amounts for name, amounts in resources.items() if amounts}
+
+
+def _probe(path: str, port: str, *, scheme: str = "HTTP", period: int, failures: int) -> Manifest:
     return {
-        "httpGet": {"path": path, "port": port, "scheme": "HTTP"},
+        "httpGet": {"path": path, "port": port, "scheme": scheme},
         "periodSeconds": period,
         "timeoutSeconds": 2,
         "failureThreshold": failures,

@@ -1,6 +1,6 @@
-"""Access loggers that count: Envoy's own series of requests, latencies and tokens.
+"""Access loggers: a line for each request, and Envoy's own series of requests, times and tokens.
 
-The names here are Envoy's; `puna_router.metrics` says under which names they are published.
+The names of series here are Envoy's; `puna_router.metrics` says under which they are published.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from puna_router.control.world import Resource
 
 PREFIX: Final = "puna"
 
+_TYPES: Final = "type.googleapis.com/envoy.extensions"
+_END: Final[Resource] = {"log_type_filter": {"types": ["DownstreamEnd"]}}
+
 _ENDPOINT: Final = {"name": "endpoint", "value_format": f"%DYNAMIC_METADATA({METADATA}:endpoint)%"}
+_POOL: Final = {"name": "pool", "value_format": f"%UPSTREAM_METADATA({METADATA}:pool)%"}
 _REVISION: Final = {"name": "revision", "value_format": "%UPSTREAM_CLUSTER%"}
+_KEY: Final = {"name": "key", "value_format": f"%DYNAMIC_METADATA({METADATA}:key)%"}
 _CODE: Final = {"name": "code", "value_format": "%RESPONSE_CODE%"}
 
 TOKENS: Final = {
@@ -22,16 +27,72 @@ TOKENS: Final = {
     "generated_tokens": "predicted_n",
 }
 """Counter, and the field of llama-server's `timings` that feeds it."""
+TIMINGS: Final = {
+    **TOKENS,
+    "token_milliseconds": "predicted_per_token_ms",
+    "generation_milliseconds": "predicted_ms",
+}
+"""What is taken from `timings`, and the field that it comes from."""
+
+FIRST_TOKEN: Final = "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"
+"""From a request's first byte to the first byte of its answer's body, in milliseconds."""
+WAIT: Final = "%COMMON_DURATION(DS_RX_END:US_TX_BEG:ms)%"
+"""From a request's last byte to the first that a backend gets of it, in milliseconds."""
+LINE: Final = {
+    "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
+    "request_id": "%REQ(x-request-id):128%",
+    "traceparent": "%REQ(traceparent):128%",
+    "method": "%REQ(:method):16%",
+    "path": "%REQ(:path):128%",
+    "endpoint": f"%DYNAMIC_METADATA({METADATA}:endpoint)%",
+    "revision": "%UPSTREAM_CLUSTER%",
+    "key": f"%DYNAMIC_METADATA({METADATA}:key)%",
+    "pool": f"%UPSTREAM_METADATA({METADATA}:pool)%",
+    "backend": f"%UPSTREAM_METADATA({METADATA}:name)%",
+    "address": "%UPSTREAM_HOST%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+    "status": "%RESPONSE_CODE%",
+    "flags": "%RESPONSE_FLAGS%",
+    "reason": f"%DYNAMIC_METADATA({METADATA}:reason)%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "duration_ms": "%DURATION%",
+    "wait_ms": WAIT,
+    "first_token_ms": FIRST_TOKEN,
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+    **{name: f"%DYNAMIC_METADATA({METADATA}:{name})%" for name in TOKENS},
+}
+"""Members of a line of the access log; what a request has not is left out."""
 
 
 def access_loggers() -> list[Resource]:
     """Loggers of one listener. Each label value comes from a document, never from a client."""
-    return [_requests(), _times(), *(_tokens(counter) for counter in TOKENS)]
+    return [
+        _lines(),
+        _requests(),
+        _times(),
+        *(_counter(name, _KEY) for name in TOKENS),
+        _counter("generation_milliseconds"),
+        _token_times(),
+    ]
+
+
+def _lines() -> Resource:
+    """One line of JSON on standard output for each request but a probe's."""
+    probe = {"name": ":path", "string_match": {"exact": "/health"}, "invert_match": True}
+    return {
+        "name": "puna.lines",
+        "filter": {"and_filter": {"filters": [_END, {"header_filter": {"header": probe}}]}},
+        "typed_config": {
+            "@type": f"{_TYPES}.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {"json_format": LINE, "omit_empty_values": True},
+        },
+    }
 
 
 def _requests() -> Resource:
     counter = {
-        "stat": {"name": "requests", "tags": [_ENDPOINT, _REVISION, _CODE]},
+        "stat": {"name": "requests", "tags": [_ENDPOINT, _POOL, _REVISION, _KEY, _CODE]},
         "value_fixed": 1,
     }
     return _logger("requests", [], {"counters": [counter]})
@@ -39,25 +100,28 @@ def _requests() -> Resource:
 
 def _times() -> Resource:
     """Only for answers that a backend gave: without one the first byte has no time."""
-    duration = "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"
     return _logger(
         "times",
         [_present("endpoint"), _status("GE", 200), _status("LE", 399)],
         {
             "histograms": [
-                _histogram("time_to_first_token", duration),
+                _histogram("time_to_first_token", FIRST_TOKEN),
                 _histogram("duration", "%DURATION%"),
             ]
         },
     )
 
 
-def _tokens(counter: str) -> Resource:
-    stat = {"name": counter, "tags": [_ENDPOINT, _REVISION]}
-    value = f"%DYNAMIC_METADATA({METADATA}:{counter})%"
-    return _logger(
-        counter, [_present(counter)], {"counters": [{"stat": stat, "value_format": value}]}
-    )
+def _token_times() -> Resource:
+    name = "token_milliseconds"
+    value = f"%DYNAMIC_METADATA({METADATA}:{name})%"
+    return _logger(name, [_present(name)], {"histograms": [_histogram("inter_token", value)]})
+
+
+def _counter(name: str, *tags: Resource) -> Resource:
+    stat = {"name": name, "tags": [_ENDPOINT, _REVISION, *tags]}
+    value = f"%DYNAMIC_METADATA({METADATA}:{name})%"
+    return _logger(name, [_present(name)], {"counters": [{"stat": stat, "value_format": value}]})
 
 
 def _histogram(name: str, value: str) -> Resource:
@@ -66,12 +130,11 @@ def _histogram(name: str, value: str) -> Resource:
 
 
 def _logger(name: str, filters: list[Resource], content: Resource) -> Resource:
-    end: Resource = {"log_type_filter": {"types": ["DownstreamEnd"]}}
     return {
         "name": f"puna.{name}",
-        "filter": {"and_filter": {"filters": [end, *filters]}} if filters else end,
+        "filter": {"and_filter": {"filters": [_END, *filters]}} if filters else _END,
         "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.access_loggers.stats.v3.Config",
+            "@type": f"{_TYPES}.access_loggers.stats.v3.Config",
             "stats_scope": {"prefix": PREFIX},
             **content,
         },

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from puna_router.control.world import HealthyHosts
-
-TIMEOUT: Final = 5.0
-"""Longest answer, in seconds."""
+from puna_router.control.health import HostHealth, HostKey
+from puna_router.control.unix_http import UnreachableError, request
 
 
 class AdminError(Exception):
@@ -19,7 +17,7 @@ class AdminError(Exception):
 
 
 class Admin:
-    """Requests to one Envoy. Speaks HTTP by hand: it is also what a short-lived drain uses."""
+    """Requests to one Envoy."""
 
     def __init__(self, socket: Path) -> None:
         self._socket = socket
@@ -54,36 +52,12 @@ class Admin:
 
     async def _request(self, method: str, path: str) -> str:
         try:
-            async with asyncio.timeout(TIMEOUT):
-                return await self._exchange(method, path)
-        except (OSError, EOFError, TimeoutError) as error:
-            raise AdminError(f"{method} {path}: {error!r}") from error
-
-    async def _exchange(self, method: str, path: str) -> str:
-        reader, writer = await asyncio.open_unix_connection(str(self._socket))
-        try:
-            writer.write(
-                f"{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n"
-                "content-length: 0\r\n\r\n".encode()
-            )
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
-            body = await _read_body(reader, chunked="transfer-encoding: chunked" in head)
-        finally:
-            writer.close()
-        status = head.split(" ", 2)[1]
-        if status != "200":
+            status, body = await request(self._socket, method, path)
+        except UnreachableError as error:
+            raise AdminError(f"{method} {path}: {error}") from error
+        if status != HTTPStatus.OK:
             raise AdminError(f"{method} {path}: {status} {body[:200]!r}")
-        return body.decode(errors="replace")
-
-
-async def _read_body(reader: asyncio.StreamReader, *, chunked: bool) -> bytes:
-    if not chunked:
-        return await reader.read()
-    parts = []
-    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-        parts.append(await reader.readexactly(size))
-        await reader.readexactly(2)
-    return b"".join(parts)
+        return body
 
 
 def _parse_stats(text: str) -> Iterator[tuple[str, str]]:
@@ -104,27 +78,23 @@ def _error_details(node: Any) -> Iterator[str]:
             yield from _error_details(value)
 
 
-def host_states(clusters: Any) -> dict[tuple[str, str, int], bool]:
-    """Cluster, address and port of each host, with whether Envoy sends to it."""
-    states = {}
+def host_states(clusters: Any) -> dict[HostKey, HostHealth | None]:
+    """Health of each host; None while Envoy has not checked it yet."""
+    states: dict[HostKey, HostHealth | None] = {}
     for cluster in clusters.get("cluster_statuses", []):
         for host in cluster.get("host_statuses", []):
             address = host["address"].get("socket_address")
             if address is not None:
                 key = (cluster["name"], address["address"], int(address["port_value"]))
-                states[key] = _is_usable(host.get("health_status", {}))
+                states[key] = _health(host.get("health_status", {}))
     return states
 
 
-def healthy_hosts(states: dict[tuple[str, str, int], bool]) -> HealthyHosts:
-    """The hosts that Envoy sends to."""
-    return frozenset(host for host, usable in states.items() if usable)
-
-
-def _is_usable(health: dict[str, Any]) -> bool:
-    return (
-        health.get("eds_health_status", "HEALTHY") in {"HEALTHY", "UNKNOWN"}
-        and not health.get("failed_active_health_check", False)
-        and not health.get("failed_outlier_check", False)
-        and not health.get("pending_active_hc", False)
+def _health(health: dict[str, Any]) -> HostHealth | None:
+    if health.get("pending_active_hc", False):
+        return None
+    wanted = health.get("eds_health_status", "HEALTHY") in {"HEALTHY", "UNKNOWN"}
+    return HostHealth(
+        passes=wanted and not health.get("failed_active_health_check", False),
+        ejected=health.get("failed_outlier_check", False),
     )

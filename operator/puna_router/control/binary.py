@@ -1,4 +1,4 @@
-"""The Envoy binary of this machine, and how it is started."""
+"""The programs beside the control process, and how they are started."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import shutil
 import sys
 from pathlib import Path
 
-QUIET = ("--log-level", "warning", "--component-log-level", "misc:error")
-"""Warnings, without the notes that an extension is work in progress: their use is decided in
-ADR 0004."""
+QUIET = ("--log-level", "warning", "--component-log-level", "misc:error,ext_proc:error")
+"""Warnings, without the notes that an extension is work in progress (their use is decided in ADR
+0004) and without a line for each request that a picker which is away does not see."""
+
+
+FLUSH_MILLISECONDS = 50
+"""Time for which Envoy gathers what it writes to files."""
 
 
 class EnvoyNotFoundError(Exception):
@@ -40,13 +44,22 @@ def serve_arguments(envoy: str, bootstrap: Path, concurrency: int) -> list[str]:
     """Arguments that run Envoy.
 
     Hot restart is off: its shared memory is named by a number of the host's, and several routers
-    may run on one host.
+    may run on one host. What it writes about hosts and requests is to be read soon.
     """
     return [
         envoy,
         *("--config-path", str(bootstrap)),
         "--disable-hot-restart",
+        *("--file-flush-interval-msec", str(FLUSH_MILLISECONDS)),
         "--concurrency",
         str(concurrency),
         *QUIET,
+    ]
+
+
+def picker_arguments(directory: Path, listen: str, port: int) -> list[str]:
+    """Arguments that run the picker."""
+    return [
+        *(sys.executable, "-P", "-m", "puna_router", "picker"),
+        *("--directory", str(directory), "--listen", listen, "--port", str(port)),
     ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from puna_router.control.snapshot import file_source
-from puna_router.control.world import Resource, Site
+from puna_router.control.world import HEALTH_EVENTS, Resource, Site
 
+ADMIN: Final = "admin.sock"
+"""UNIX socket in the shared folder: Envoy's admin interface."""
 ADMIN_MODE: Final = 0o600
 """Only the user that runs Envoy and its control process may talk to the admin socket."""
 CONNECTION_LIMIT: Final = 50_000
@@ -16,7 +18,10 @@ _NAMES: Final[tuple[str, ...]] = (
     r"server\..*",
     r"listener_manager\..*",
     r"cluster_manager\..*",
-    r"http\.ingress\.(downstream_(rq|cx)_.*|rds\..*)",
+    r"extension_config_discovery\..*",
+    r"http\.ingress\.(downstream_(rq|cx)_.*|rds\..*|ext_proc\..*)",
+    r"listener\..*\.(server_ssl_socket_factory|ssl)\..*",
+    r"sds\..*",
     r"cluster\.[^.]+\.(version_text|update_(success|rejected|failure))",
     r"cluster\.[^.]+\.(membership_(healthy|total)|upstream_cx_connect_fail)",
     r"cluster\.[^.]+\.upstream_rq_(active|retry|retry_success|total)",
@@ -24,10 +29,10 @@ _NAMES: Final[tuple[str, ...]] = (
 )
 
 
-def bootstrap(site: Site, admin_socket: str) -> Resource:
+def bootstrap(site: Site) -> Resource:
     """The whole bootstrap document; everything that changes comes from xDS files."""
     return {
-        **process(admin_socket),
+        **process(f"{site.socket_directory}/{ADMIN}", f"{site.directory}/{HEALTH_EVENTS}"),
         "dynamic_resources": {
             "lds_config": file_source(site, "lds", "lds"),
             "cds_config": file_source(site, "cds", "cds"),
@@ -35,8 +40,8 @@ def bootstrap(site: Site, admin_socket: str) -> Resource:
     }
 
 
-def process(admin_socket: str) -> Resource:
-    """What an Envoy process is, apart from what it serves."""
+def process(admin_socket: str, events: str) -> Resource:
+    """What an Envoy process is, apart from what it serves; `events` is told of ejected hosts."""
     limit = {
         "@type": "type.googleapis.com/envoy.extensions.resource_monitors."
         "downstream_connections.v3.DownstreamConnectionsConfig",
@@ -45,6 +50,7 @@ def process(admin_socket: str) -> Resource:
     names = [{"safe_regex": {"regex": name}} for name in _NAMES]
     return {
         "node": {"id": "puna-router", "cluster": "puna-router"},
+        "cluster_manager": {"outlier_detection": {"event_log_path": events}},
         "admin": {"address": {"pipe": {"path": admin_socket, "mode": ADMIN_MODE}}},
         # Histograms are as old as the last flush; flushing on demand would show the one before.
         "stats_flush_interval": "5s",

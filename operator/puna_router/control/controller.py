@@ -5,27 +5,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from puna_router.config import (
+    Backend,
     BackendState,
     EndpointConfig,
     EndpointPhase,
     EndpointState,
     RouterState,
 )
-from puna_router.control.admin import Admin, AdminError, healthy_hosts, host_states
+from puna_router.control.admin import Admin, AdminError, host_states
 from puna_router.control.applied import recall, remember
 from puna_router.control.choice import Choice, Verdict, choose, culprits
 from puna_router.control.documents import Document
+from puna_router.control.external_servers import ExternalServers
+from puna_router.control.files import write
+from puna_router.control.health import HostHealth, HostKey
+from puna_router.control.health_watch import HealthWatch
 from puna_router.control.key_file import KeyFile
+from puna_router.control.keys.allowance import picker_keys, token_limits
+from puna_router.control.keys.meter import TokenMeter
+from puna_router.control.keys.ring import KeyRings
+from puna_router.control.names import Names
+from puna_router.control.picker_file import picker_config
 from puna_router.control.publish import Publisher
+from puna_router.control.secret import Secret, secret_names
+from puna_router.control.shares import shares
 from puna_router.control.snapshot import Rendered, render
 from puna_router.control.source import Source
+from puna_router.control.status_page import status_page
 from puna_router.control.validate import ValidationFailedError, Validator
-from puna_router.control.world import HealthyHosts, Served, Site, World, cluster_name
-from puna_router.metrics import RouterMetrics
+from puna_router.control.world import Served, Site, World, cluster_name
+from puna_router.metrics import RouterMetrics, ServedNames
+from puna_router.picker.state import PickerState
 
 PACE: Final = 0.05
 """Shortest time between two publications, in seconds: the first change goes out at once."""
@@ -33,8 +47,6 @@ ACKNOWLEDGE_PACE: Final = 0.25
 """Time between two looks at an Envoy that does not answer yet, in seconds."""
 VALIDATION_PACE: Final = 5.0
 """Time until Envoy is asked again after it could not be asked, in seconds."""
-HEALTH_PACE: Final = 1.0
-HEALTH_PACES_AFTER_PUBLICATION: Final = (0.01, 0.03, 0.1, 0.3)
 
 logger = logging.getLogger(__name__)
 
@@ -49,17 +61,21 @@ class Controller:
         publisher: Publisher,
         admin: Admin,
         validator: Validator,
+        meter: TokenMeter,
         metrics: RouterMetrics,
     ) -> None:
         self._site = site
         self._publisher = publisher
         self._admin = admin
         self._validator = validator
+        self._meter = meter
         self._metrics = metrics
+        self._rings = KeyRings()
         self._changed = asyncio.Event()
-        self._published = asyncio.Event()
         self._validation: asyncio.Task[None] | None = None
-        self._healthy: HealthyHosts = frozenset()
+        self._health = HealthWatch(admin, publisher.layout.events, self.wake)
+        self._names = Names(self.wake)
+        self._externals = ExternalServers(self._names)
         self._world: World | None = None
         self._rendered: Rendered | None = None
         self._choice = Choice({}, {}, pending=True)
@@ -76,9 +92,12 @@ class Controller:
         """Publish whatever the source says, until cancelled."""
         await source.listed()
         await self._validate(source.documents())
+        # An Envoy that serves already is not to be told that all its hosts are strangers.
+        await self._health.look()
         self.wake()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_health())
+            group.create_task(self._health.run())
+            group.create_task(self._names.run())
             while True:
                 await self._next_change()
                 began = time.monotonic()
@@ -98,6 +117,29 @@ class Controller:
             endpoints={name: self._endpoint_state(name, served.get(name), states) for name in names}
         )
 
+    def served_names(self) -> ServedNames:
+        """Names of what is served."""
+        world = self._world or World()
+        return ServedNames(
+            endpoints=frozenset(served.config.name for served in world.endpoints),
+            clusters=frozenset(
+                cluster_name(served.config.name, revision.name)
+                for served in world.endpoints
+                for revision in served.revisions
+            ),
+        )
+
+    def status_page(self, endpoint: str, picker: PickerState | None) -> str | None:
+        """What clients of an endpoint may know of it; None if there is no such endpoint."""
+        world = self._world or World()
+        found = (served for served in world.endpoints if served.config.name == endpoint)
+        served = next(found, None)
+        if served is None:
+            return None
+        chosen = shares(served, world.healthy)
+        picked = picker.endpoints.get(endpoint) if picker is not None else None
+        return status_page(served, chosen, self._health.usable, picked)
+
     async def _next_change(self) -> None:
         """Wait for a change; while Envoy lags behind, only for a moment."""
         try:
@@ -116,7 +158,13 @@ class Controller:
             self._validation = group.create_task(self._validate(newest))
         if key_file is not None and key_file.key is None:
             return
-        world = self._render_world(source, key_file.key if key_file else None)
+        names = secret_names(self._configs())
+        secrets = source.secrets(names)
+        if secrets.keys() != names:
+            return  # the first answer about each comes within moments, and wakes us
+        world = self._render_world(source, secrets, key_file.key if key_file else None)
+        self._meter.follow(token_limits(self._configs(), world.keys, world.routers))
+        self._tell_picker(world)
         if world == self._world and self._complete:
             self._accept(self._choice.documents)
             return
@@ -128,18 +176,48 @@ class Controller:
             self._running = documents
             remember(self._publisher.layout.applied, documents)
 
-    def _render_world(self, source: Source, api_key: str | None) -> World:
-        configs = [
-            document.config
-            for document in self._choice.documents.values()
-            if document.config is not None
-        ]
+    def _configs(self) -> list[EndpointConfig]:
+        """What is to run."""
+        documents = self._choice.documents.values()
+        return [document.config for document in documents if document.config is not None]
+
+    def _render_world(
+        self, source: Source, secrets: Mapping[str, Secret], api_key: str | None
+    ) -> World:
+        configs = self._configs()
+        rings = {config.access.secret for config in configs if config.access is not None}
         found = source.backends({config.name: config.port for config in configs})
-        return World(
-            endpoints=tuple(Served(config, found.get(config.name, ())) for config in configs),
-            api_key=api_key,
-            healthy=self._healthy,
+        contents = {name: secret.data for name, secret in secrets.items()}
+        externals = self._externals.hosts(configs, contents)
+        endpoints = tuple(
+            Served(config, found.get(config.name, ()), externals.get(config.name, ()))
+            for config in configs
         )
+        routers, router = source.routers()
+        return World(
+            endpoints=endpoints,
+            api_key=api_key,
+            healthy=self._health.usable & _contested(endpoints),
+            keys=self._rings.of(secrets[name] for name in sorted(rings)),
+            routers=routers,
+            router=router,
+        )
+
+    def _tell_picker(self, world: World) -> None:
+        """Write what the picker needs to know, which changes with every host's health."""
+        self._health.follow(
+            frozenset(
+                host.key(name) for served in world.endpoints for name, host in served.members()
+            )
+        )
+        keys = {
+            served.config.name: picker_keys(served.config, world.keys, self._meter.exhausted)
+            for served in world.endpoints
+        }
+        config = picker_config(
+            world, usable=self._health.usable, known=self._health.known, keys=keys
+        )
+        write(self._publisher.layout.picker, config.to_json())
 
     async def _publish(self, world: World) -> None:
         choice = self._choice
@@ -151,7 +229,6 @@ class Controller:
                 answer = await self._publisher.publish(self._rendered.snapshot)
         self._world = world
         self._complete = answer.complete
-        self._published.set()
         if answer.listener_refused:
             self._note_obstacle("; ".join(answer.rejected))
         elif answer.rejected:
@@ -201,46 +278,8 @@ class Controller:
         self._validator.forget_all_but([*configs, *running])
         self.wake()
 
-    async def _watch_health(self) -> None:
-        """Follow the health of revisions that share an endpoint: one without any counts as 0."""
-        while True:
-            for pause in HEALTH_PACES_AFTER_PUBLICATION:
-                await asyncio.sleep(pause)
-                await self._look_at_health()
-            while not self._published.is_set():
-                try:
-                    async with asyncio.timeout(HEALTH_PACE if self._contested() else None):
-                        await self._published.wait()
-                except TimeoutError:
-                    await self._look_at_health()
-            self._published.clear()
-
-    async def _look_at_health(self) -> None:
-        contested = self._contested()
-        if not contested:
-            found: HealthyHosts = frozenset()
-        else:
-            try:
-                states = host_states(await self._admin.clusters())
-            except AdminError:
-                return
-            found = frozenset(host for host in healthy_hosts(states) if host[0] in contested)
-        if found != self._healthy:
-            self._healthy = found
-            self.wake()
-
-    def _contested(self) -> frozenset[str]:
-        """Clusters of endpoints whose requests are split."""
-        world = self._world or World()
-        return frozenset(
-            cluster_name(served.config.name, revision.name)
-            for served in world.endpoints
-            if sum(revision.weight > 0 for revision in served.config.revisions) > 1
-            for revision in served.config.revisions
-        )
-
     def _endpoint_state(
-        self, name: str, served: Served | None, states: Mapping[tuple[str, str, int], bool]
+        self, name: str, served: Served | None, states: Mapping[HostKey, HostHealth | None]
     ) -> EndpointState:
         running = self._running.get(name)
         refused = self._choice.refused.get(name)
@@ -248,25 +287,45 @@ class Controller:
             digest=running.digest if running else None,
             phase=EndpointPhase.REJECTED if refused else EndpointPhase.APPLIED,
             message=refused,
+            access=self._access_problem(served) if served else None,
             backends=_backend_states(served, states) if served else (),
         )
 
+    def _access_problem(self, served: Served) -> str | None:
+        """What is wrong with the Secret that holds an endpoint's keys."""
+        access = served.config.access
+        ring = (self._world or World()).keys.get(access.secret) if access else None
+        if ring is None:
+            return None
+        return ring.closed or "; ".join(ring.problems) or None
+
+
+def _contested(endpoints: Iterable[Served]) -> frozenset[HostKey]:
+    """Hosts of endpoints whose requests are split: a revision without a healthy one counts as 0."""
+    return frozenset(
+        host.key(cluster)
+        for served in endpoints
+        if sum(revision.weight > 0 for revision in served.revisions) > 1
+        for cluster, host in served.members()
+    )
+
 
 def _backend_states(
-    served: Served, states: Mapping[tuple[str, str, int], bool]
+    served: Served, states: Mapping[HostKey, HostHealth | None]
 ) -> tuple[BackendState, ...]:
-    clusters = [
-        cluster_name(served.config.name, revision.name) for revision in served.config.revisions
-    ]
+    clusters = [cluster_name(served.config.name, revision.name) for revision in served.revisions]
+
+    def usable(backend: Backend) -> bool:
+        found = (states.get((name, backend.address, backend.port)) for name in clusters)
+        return any(health is not None and health.usable for health in found)
+
     return tuple(
         BackendState(
             address=backend.address,
             port=backend.port,
             process=backend.process,
             pod=backend.pod,
-            healthy=any(
-                states.get((cluster, backend.address, backend.port), False) for cluster in clusters
-            ),
+            healthy=usable(backend),
         )
         for backend in served.backends
     )

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from puna_router.control.admin import Admin
+from puna_router.control.binary import serve_arguments
+from puna_router.control.child_process import ChildProcess
 from puna_router.control.drain import drain
-from puna_router.control.envoy_process import EnvoyProcess
 from puna_router.control.files import Layout, bootstrapped_socket
 
 PREPARE_SECONDS: Final = 60.0
@@ -28,7 +29,8 @@ async def run_envoy(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    child = asyncio.create_task(EnvoyProcess(envoy, layout.bootstrap, concurrency).run_once())
+    process = ChildProcess("envoy", serve_arguments(envoy, layout.bootstrap, concurrency))
+    child = asyncio.create_task(process.run_once())
     ending = asyncio.create_task(stop.wait())
     await asyncio.wait({child, ending}, return_when=asyncio.FIRST_COMPLETED)
     if child.done():

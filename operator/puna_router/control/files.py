@@ -14,7 +14,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-KINDS: Final = ("lds", "rds", "cds", "eds")
+from puna_router.control.world import HEALTH_EVENTS
+from puna_router.picker.config import CONFIG_FILE, STATE_SOCKET
+
+KINDS: Final = ("lds", "rds", "cds", "eds", "ecds", "sds")
 SOCKET_PATH_LIMIT: Final = 103
 """Longest path of a UNIX socket, in bytes: 107 on Linux, 103 on macOS."""
 
@@ -34,6 +37,16 @@ class Layout:
     def applied(self) -> Path:
         """Documents that Envoy has accepted, for a control process that starts again."""
         return self.directory / "applied.json"
+
+    @property
+    def picker(self) -> Path:
+        """What the picker is told."""
+        return self.directory / CONFIG_FILE
+
+    @property
+    def events(self) -> Path:
+        """What Envoy tells of its hosts' health."""
+        return self.directory / HEALTH_EVENTS
 
     def resource(self, kind: str, name: str) -> Path:
         """File of one xDS resource."""
@@ -61,8 +74,8 @@ def write(path: Path, text: str) -> bool:
     return True
 
 
-def admin_socket(directory: Path) -> Path:
-    """Path of Envoy's admin socket in a shared folder, short enough for a socket.
+def socket_directory(directory: Path) -> Path:
+    """Path of a shared folder by which sockets in it are reached: short enough for them.
 
     A node agent may put the folder deep below its own; then the way leads through a link in the
     folder for temporary files, whose name follows from the folder. Only the bootstrap document says
@@ -71,9 +84,9 @@ def admin_socket(directory: Path) -> Path:
     Raises:
         PermissionError: The link is somebody else's.
     """
-    direct = directory / "admin.sock"
-    if len(os.fsencode(direct)) <= SOCKET_PATH_LIMIT:
-        return direct
+    # None of the sockets has a longer name.
+    if len(os.fsencode(directory / STATE_SOCKET)) <= SOCKET_PATH_LIMIT:
+        return directory
     name = sha256(os.fsencode(directory)).hexdigest()[:16]
     link = Path(tempfile.gettempdir()) / f"puna-router-{os.geteuid()}-{name}"
     try:
@@ -83,7 +96,7 @@ def admin_socket(directory: Path) -> Path:
             raise PermissionError(
                 f"{link} has to be a link to {directory} that this user owns: remove it"
             ) from None
-    return link / "admin.sock"
+    return link
 
 
 def bootstrapped_socket(layout: Layout) -> Path:

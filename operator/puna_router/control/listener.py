@@ -7,28 +7,41 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-from puna_router.control.access_log import TOKENS, access_loggers
+from puna_router.control.access_log import TIMINGS, access_loggers
+from puna_router.control.clusters import PICKER
 from puna_router.control.errors import METADATA, local_reply_config
+from puna_router.control.headers import ASKED, INTERNAL, NO_TARGET, SESSION, TARGET
+from puna_router.control.keys.limits import LIMITS_FILTER
+from puna_router.control.tls import transport_socket
 from puna_router.control.world import Resource, Site
+from puna_router.picker.config import MAX_MESSAGE_TIMEOUT
 
 LISTENER: Final = "ingress"
 ROUTES: Final = "main"
 SELECT_FILTER: Final = "puna.select"
 SPLICE_FILTER: Final = "puna.splice"
+PICKING_FILTER: Final = "envoy.filters.http.ext_proc"
+PINNING_FILTER: Final = "envoy.filters.http.stateful_session"
 COUNTING_FILTER: Final = "envoy.filters.http.json_to_metadata"
-TARGET_HEADER: Final = "x-puna-target"
-NO_TARGET: Final = "-"
 BODY_LIMIT: Final = 32 * 1024 * 1024
 """Largest request body, in bytes: Lua holds it whole."""
 EVENT_LIMIT: Final = 64 * 1024
 """Largest SSE event that is read for token counts, in bytes."""
 
+PICKER_TIMEOUT: Final = "0.250s"
+"""How long a picker that does not answer holds a request up; then Envoy balances by itself."""
+LONGEST_HOLD: Final = f"{MAX_MESSAGE_TIMEOUT:g}s"
+"""How long it may hold one up that it has said to be waiting; each says its own limit."""
+
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _FILTERS: Final = f"{_TYPES}.filters"
 
 
-def listener(site: Site, routes: Resource) -> Resource:
-    """The listener; `routes` holds `rds` or `route_config` of the connection manager."""
+def listener(site: Site, routes: Resource, limits: Resource) -> Resource:
+    """The listener; `routes` holds `rds` or `route_config` of the connection manager.
+
+    `limits` holds `config_discovery` or `typed_config` of the filter that counts requests.
+    """
     manager = {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": LISTENER,
@@ -55,7 +68,11 @@ def listener(site: Site, routes: Resource) -> Resource:
         "local_reply_config": local_reply_config(),
         "access_log": access_loggers(),
         "http_filters": [
-            _lua(SELECT_FILTER, ("json", "surface", "select")),
+            _session_guard(),
+            _lua(SELECT_FILTER, ("json", "surface", "sha256", "access", "prefix", "select")),
+            {"name": LIMITS_FILTER, **limits},
+            _picking(),
+            _pinning(),
             _lua(SPLICE_FILTER, ("json", "surface", "splice")),
             _token_counts_of_documents(),
             _token_counts_of_streams(),
@@ -72,7 +89,8 @@ def listener(site: Site, routes: Resource) -> Resource:
     chain = {
         "filters": [
             {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
-        ]
+        ],
+        **(transport_socket(site) if site.encrypted else {}),
     }
     address = {"socket_address": {"address": site.listen, "port_value": site.port}}
     return {
@@ -90,9 +108,10 @@ def listener(site: Site, routes: Resource) -> Resource:
 
 def _header_guard() -> Resource:
     """Drop what Envoy would obey, and start every request on the router's own virtual host."""
-    target = {"header": {"key": TARGET_HEADER, "value": NO_TARGET}}
+    target = {"header": {"key": TARGET, "value": NO_TARGET}}
     mutations: list[Resource] = [
         {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+        *({"remove": name} for name in INTERNAL),
         {"append": {**target, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
     ]
     return {
@@ -100,6 +119,68 @@ def _header_guard() -> Resource:
         "typed_config": {
             "@type": f"{_TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation",
             "mutations": mutations,
+        },
+    }
+
+
+def _session_guard() -> Resource:
+    """Take the address of the chosen server out of answers: first of all filters, last to see them."""
+    return {
+        "name": "envoy.filters.http.header_mutation",
+        "typed_config": {
+            "@type": f"{_FILTERS}.http.header_mutation.v3.HeaderMutation",
+            "mutations": {"response_mutations": [{"remove": SESSION}]},
+        },
+    }
+
+
+def _picking() -> Resource:
+    """Ask the picker for a server, and let it know when the answer has ended.
+
+    Headers alone go there, once the body is complete, since the selecting filter has read it. That
+    response trailers are asked for keeps the stream to the picker open until the answer ends; nothing
+    is sent for it. A picker that is away or hangs costs its choice and its queue.
+    """
+    names = [{"exact": name} for name in ASKED]
+    return {
+        "name": PICKING_FILTER,
+        "typed_config": {
+            "@type": f"{_FILTERS}.http.ext_proc.v3.ExternalProcessor",
+            "grpc_service": {"envoy_grpc": {"cluster_name": PICKER}},
+            "failure_mode_allow": True,
+            "message_timeout": PICKER_TIMEOUT,
+            "max_message_timeout": LONGEST_HOLD,
+            "request_attributes": ["xds.cluster_name"],
+            "processing_mode": {
+                "request_header_mode": "SEND",
+                "request_body_mode": "NONE",
+                "request_trailer_mode": "SKIP",
+                "response_header_mode": "SKIP",
+                "response_body_mode": "NONE",
+                "response_trailer_mode": "SEND",
+            },
+            # Refusals say by metadata that they are error documents already.
+            "metadata_options": {"receiving_namespaces": {"untyped": [METADATA]}},
+            "forward_rules": {"allowed_headers": {"patterns": names}},
+            # A request that waits has a route of its own.
+            "route_cache_action": "CLEAR",
+        },
+    }
+
+
+def _pinning() -> Resource:
+    """Send a request to the server that the picker chose, unless Envoy knows better of its health."""
+    return {
+        "name": PINNING_FILTER,
+        "typed_config": {
+            "@type": f"{_FILTERS}.http.stateful_session.v3.StatefulSession",
+            "session_state": {
+                "name": "envoy.http.stateful_session.header",
+                "typed_config": {
+                    "@type": f"{_TYPES}.http.stateful_session.header.v3.HeaderBasedSessionState",
+                    "name": SESSION,
+                },
+            },
         },
     }
 
@@ -127,7 +208,7 @@ def _token_rules() -> list[Resource]:
             "selectors": [{"key": "timings"}, {"key": field}],
             "on_present": {"metadata_namespace": METADATA, "key": counter, "type": "NUMBER"},
         }
-        for counter, field in TOKENS.items()
+        for counter, field in TIMINGS.items()
     ]
 
 

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 from puna_router.control.bootstrap import bootstrap
-from puna_router.control.files import Layout, admin_socket, write
+from puna_router.control.files import Layout, write
+from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.listener import ROUTES
 from puna_router.control.snapshot import discovery_response, render
+from puna_router.control.tls import CERTIFICATE
 from puna_router.control.world import Site, World
 
 
@@ -21,13 +23,16 @@ def prepare(site: Site) -> None:
     layout = Layout(Path(site.directory))
     layout.create()
     empty = render(World(), site).snapshot
+    # A listener whose certificate is not there yet would keep Envoy from reading the rest.
+    listens = not site.encrypted or layout.resource("sds", CERTIFICATE).exists()
     first = {
         layout.resource("cds", "cds"): list(empty.clusters.values()),
         layout.resource("rds", ROUTES): [empty.routes],
-        layout.resource("lds", "lds"): [empty.listener],
+        layout.resource("ecds", LIMITS_FILTER): [empty.limits],
+        layout.resource("lds", "lds"): [empty.listener] if listens else [],
     }
     for path, resources in first.items():
         if not path.exists():
             write(path, discovery_response(resources)[0])
-    document = bootstrap(site, str(admin_socket(layout.directory)))
+    document = bootstrap(site)
     write(layout.bootstrap, json.dumps(document, indent=1, sort_keys=True) + "\n")

@@ -12,13 +12,18 @@ from pathlib import Path
 
 import aiohttp
 
+from puna_router.config import PICKER_PORT
 from puna_router.control.admin import Admin
+from puna_router.control.binary import picker_arguments, serve_arguments
+from puna_router.control.certificate import Certificate
+from puna_router.control.child_process import ChildProcess
 from puna_router.control.cluster_access import Access
 from puna_router.control.controller import Controller
 from puna_router.control.drain import announce, drain, resume, wait_until_gone
-from puna_router.control.envoy_process import EnvoyProcess
-from puna_router.control.files import Layout, bootstrapped_socket
+from puna_router.control.files import Layout, bootstrapped_socket, socket_directory
 from puna_router.control.key_file import KeyFile
+from puna_router.control.keys.meter import TokenMeter
+from puna_router.control.peers import Peers
 from puna_router.control.prepare import prepare
 from puna_router.control.publish import Publisher
 from puna_router.control.server import control_server
@@ -37,6 +42,9 @@ class Settings:
     api_key_file: Path | None
     drain_seconds: float
     concurrency: int = 2
+    picker_port: int = PICKER_PORT
+    certificate: tuple[Path, Path] | None = None
+    """Files of the certificate that clients see, and of its key."""
 
 
 class Router:
@@ -44,17 +52,24 @@ class Router:
 
     def __init__(self, site: Site, settings: Settings) -> None:
         layout = Layout(Path(site.directory))
+        layout.create()
+        self._certificate = (
+            Certificate(*settings.certificate, layout) if settings.certificate else None
+        )
+        prepare(site)
         self._site = site
         self._settings = settings
         self.admin = Admin(bootstrapped_socket(layout))
         self.layout = layout
         self._metrics = RouterMetrics()
         self._stop = asyncio.Event()
+        self._meter = TokenMeter(self.admin, self._wake)
         self._controller = Controller(
             site,
             publisher=Publisher(layout, self.admin),
             admin=self.admin,
             validator=Validator(settings.envoy),
+            meter=self._meter,
             metrics=self._metrics,
         )
         self.wake: Callable[[], None] = self._controller.wake
@@ -69,7 +84,8 @@ class Router:
         def obstacle() -> str | None:
             if self._stop.is_set():
                 return "the router is ending"
-            return key_file.problem if key_file else None
+            found = (part.problem for part in (key_file, self._certificate) if part is not None)
+            return next((problem for problem in found if problem is not None), None)
 
         self._metrics.follow_restarts(lambda: source.restarts)
         server = control_server(
@@ -78,15 +94,17 @@ class Router:
             controller=self._controller,
             admin=self.admin,
             metrics=self._metrics,
+            sockets=Path(self._site.socket_directory),
             obstacle=obstacle,
         )
         async with server, asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(source.run()),
                 group.create_task(self._controller.run(source, key_file)),
+                group.create_task(self._meter.run()),
             ]
-            if key_file is not None:
-                tasks.append(group.create_task(key_file.run()))
+            followed = (part for part in (key_file, self._certificate) if part is not None)
+            tasks += [group.create_task(part.run()) for part in followed]
             await self._stop.wait()
             # Hosts still come and go while requests end.
             await self._end()
@@ -96,6 +114,9 @@ class Router:
     async def _end(self) -> None:
         await announce(self.admin)
         await wait_until_gone(self.admin, self._settings.drain_seconds)
+
+    def _wake(self) -> None:
+        self._controller.wake()
 
     def _key_file(self) -> KeyFile | None:
         path = self._settings.api_key_file
@@ -109,34 +130,46 @@ class OwnEnvoyRouter(Router):
         await drain(self.admin, seconds=self._settings.drain_seconds, settle=0.0)
 
 
-async def serve(site: Site, settings: Settings, access: Access, namespace: str) -> None:
+async def serve(site: Site, settings: Settings, access: Access, peers: Peers | None) -> None:
     """Follow a namespace, beside an Envoy that shares the folder."""
-    if not Layout(Path(site.directory)).bootstrap.exists():
-        prepare(site)
     router = Router(site, settings)
     await resume(router.admin)
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, force_close=True),
         headers={"user-agent": "puna-router"},
     ) as session:
-        await router.run(NamespaceSource(session, access, namespace, router.wake))
+        namespace = str(site.namespace)
+        await router.run(NamespaceSource(session, access, namespace, router.wake, peers))
 
 
 async def stand_alone(path: Path, settings: Settings, directory: Path | None) -> None:
-    """Follow a router file, with an Envoy of its own."""
+    """Follow a router file, with an Envoy and a picker of its own."""
     async with AsyncExitStack() as stack:
         if directory is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="puna-router-"))
             directory = Path(folder)
-        site = Site(directory=str(directory), listen="", port=0)
-        source = FileSource(path, lambda: None)
-        site = Site(str(directory), source.file.listen, source.file.port)
-        prepare(site)
+        directory.mkdir(parents=True, exist_ok=True)
+        file = FileSource(path, lambda: None).file
+        site = Site(
+            directory=str(directory),
+            listen=file.listen,
+            port=file.port,
+            sockets=str(socket_directory(directory)),
+            encrypted=settings.certificate is not None,
+        )
         router = OwnEnvoyRouter(site, settings)
-        envoy = EnvoyProcess(settings.envoy, router.layout.bootstrap, settings.concurrency)
-        child = asyncio.create_task(envoy.run())
+        programs = {
+            # First, and ended last: it lets those through that wait in it.
+            "picker": picker_arguments(directory, file.listen, settings.picker_port),
+            "envoy": serve_arguments(settings.envoy, router.layout.bootstrap, settings.concurrency),
+        }
+        children = [
+            asyncio.create_task(ChildProcess(name, arguments).run())
+            for name, arguments in programs.items()
+        ]
         try:
             await router.run(FileSource(path, router.wake))
         finally:
-            child.cancel()
-            await asyncio.gather(child, return_exceptions=True)
+            for child in reversed(children):
+                child.cancel()
+                await asyncio.gather(child, return_exceptions=True)

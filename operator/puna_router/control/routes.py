@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from puna_router.config import EndpointConfig, PresetConfig, RevisionConfig
+from puna_router.config import EndpointConfig, PresetConfig, Stickiness
 from puna_router.control import catalogue
-from puna_router.control.clusters import NO_BACKENDS
+from puna_router.control.clusters import CONTROL, NO_BACKENDS
+from puna_router.control.headers import CLIENT, CLUSTER, HIDDEN, SESSION, SLOTS, TARGET
+from puna_router.control.keys.table import access_table
 from puna_router.control.listener import (
     COUNTING_FILTER,
+    PICKING_FILTER,
+    PINNING_FILTER,
     ROUTES,
     SELECT_FILTER,
     SPLICE_FILTER,
-    TARGET_HEADER,
 )
 from puna_router.control.shares import Shares, shares
 from puna_router.control.splice import filter_context
@@ -24,16 +27,20 @@ from puna_router.control.world import Resource, Served, World, cluster_name
 
 DIRECT_RESPONSE_LIMIT: Final = 8 * 1024 * 1024
 """Largest model list, in bytes; Envoy's own limit is 4 KiB."""
-UNCOUNTED: Final = r"(/endpoints/[^/]+)?(/v1)?/(embeddings?|rerank|reranking|tokenize|detokenize)"
-"""Paths whose answers hold no token counts and may be larger than what is held to look for some."""
-HIDDEN_HEADERS: Final = (
-    TARGET_HEADER,
-    "x-puna-preset",
-    "x-envoy-external-address",
-    "authorization",
-    "x-api-key",
-)
-"""Request headers that no backend sees: the router's own, and the client's credentials."""
+COUNTED: Final = ".*/(completions?|infill|messages|responses|transcriptions|generate|stream)"
+"""Paths, by how they end, whose requests take a slot, and whose answers hold token counts."""
+UNCOUNTED: Final = ".*/(embeddings?|rerank|reranking)"
+"""Paths whose requests take a slot; their answers hold no token counts, and may be larger than what
+is held to look for some."""
+WAIT_MARGIN: Final = 10
+"""How much longer than the longest wait a waiting request may be silent, in seconds."""
+_UNCHECKED: Final = {
+    "match": {"prefix": "/"},
+    "direct_response": {
+        "status": 503,
+        "body": {"inline_string": "the request's API key was not checked"},
+    },
+}
 PREVIOUS_HOSTS: Final = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -50,11 +57,14 @@ def route_configuration(world: World, namespace: str | None) -> Resource:
     configuration: Resource = {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": ROUTES,
-        "vhost_header": TARGET_HEADER,
+        "vhost_header": TARGET,
         "max_direct_response_body_size_bytes": DIRECT_RESPONSE_LIMIT,
-        "request_headers_to_remove": list(HIDDEN_HEADERS),
+        "request_headers_to_remove": list(HIDDEN),
         "virtual_hosts": [*hosts, _own_pages(configs, namespace)],
     }
+    if any(config.access for config in configs):
+        table = access_table(configs, world.keys, world.routers)
+        configuration["typed_per_filter_config"] = {SELECT_FILTER: _context(table)}
     if world.api_key is not None:
         configuration["request_headers_to_add"] = [
             {
@@ -69,13 +79,26 @@ def endpoint_hosts(served: Served, world: World) -> list[Resource]:
     """Virtual hosts of one endpoint: its own name, and its name with each preset."""
     config = served.config
     chosen = shares(served, world.healthy)
+    plain = _host(config, config.name, chosen, None)
+    page = _status(config.name)
+    plain["routes"].insert(0, _admitted(page) if config.access else page)
     return [
-        _host(config, config.name, chosen, None),
+        plain,
         *(
             _host(config, f"{config.name}:{name}", chosen, config.presets[name])
             for name in sorted(config.presets)
         ),
     ]
+
+
+def _status(endpoint: str) -> Resource:
+    """What clients may know of an endpoint; the control process answers."""
+    action = {
+        "cluster": CONTROL,
+        "timeout": "5s",
+        "prefix_rewrite": f"/endpoints/{endpoint}/status",
+    }
+    return {"name": f"{endpoint} status", "match": {"path": "/status"}, "route": action}
 
 
 def _host(
@@ -85,35 +108,91 @@ def _host(
     preset: PresetConfig | None,
 ) -> Resource:
     """One model name; `preset` takes the place of each revision's own."""
-    action: Resource = {
-        "timeout": "0s",
-        "idle_timeout": f"{config.idle_timeout_seconds}s",
-    }
-    if chosen:
-        action["weighted_clusters"] = {
-            "clusters": [_member(config, *share, preset) for share in chosen]
-        }
-    else:
-        action["cluster"] = NO_BACKENDS
+    action: Resource = {"timeout": "0s"}
+    if config.external:
+        # Of the host that is chosen; those of Puna have no name, and get the client's.
+        action["auto_host_rewrite"] = True
     if config.retries:
         action["retry_policy"] = _retry_policy(config.retries)
-    route = {"name": name, "match": {"prefix": "/"}, "route": action}
-    return {"name": name, "domains": [name], "routes": [route]}
-
-
-def _member(
-    config: EndpointConfig, revision: RevisionConfig, weight: int, preset: PresetConfig | None
-) -> Resource:
-    context = filter_context(preset or revision.preset, config.keep_alive_seconds)
+    presets = [preset or revision.preset for revision, _ in chosen] or [preset or PresetConfig()]
+    routes = [
+        _moved(name, config, action),
+        *_by_patience(name, config, action | _destination(config, chosen, presets)),
+    ]
     return {
-        "name": cluster_name(config.name, revision.name),
-        "weight": weight,
-        "typed_per_filter_config": {
-            SPLICE_FILTER: {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
-                "filter_context": context,
-            }
-        },
+        "name": name,
+        "domains": [name],
+        "typed_per_filter_config": _splice(presets[0], config),
+        "routes": [*map(_admitted, routes), _UNCHECKED] if config.access else routes,
+    }
+
+
+def _admitted(route: Resource) -> Resource:
+    """The route for requests whose key was found good: none is taken that was not looked at."""
+    match = route["match"]
+    headers = [*match.get("headers", ()), {"name": CLIENT, "present_match": True}]
+    return {**route, "match": {**match, "headers": headers}}
+
+
+def _moved(name: str, config: EndpointConfig, action: Resource) -> Resource:
+    """Where the picker sends a request whose revision has lost its last server while it waited.
+
+    The route that it came by has been chosen from what was served then.
+    """
+    match = {"prefix": "/", "headers": [{"name": CLUSTER, "present_match": True}]}
+    there = {"cluster_header": CLUSTER, **action}
+    return _route(f"{name} moved", match, there, config.idle_timeout_seconds)
+
+
+def _by_patience(name: str, config: EndpointConfig, action: Resource) -> list[Resource]:
+    """The route, with the longest silence that it bears.
+
+    A request that waits for a slot is silent too. Where it may wait for longer than a backend may
+    be silent, it has a route of its own until it has been given one.
+    """
+    idle, wait = config.idle_timeout_seconds, config.queue.timeout_seconds + WAIT_MARGIN
+    route = _route(name, {"prefix": "/"}, action, idle)
+    if idle >= wait:
+        return [route]
+    waits = [
+        {"name": SLOTS, "present_match": True},
+        {"name": SESSION, "present_match": True, "invert_match": True},
+    ]
+    match = {"prefix": "/", "headers": waits}
+    return [_route(f"{name} waiting", match, action, wait), route]
+
+
+def _route(name: str, match: Resource, action: Resource, idle: int) -> Resource:
+    return {"name": name, "match": match, "route": {**action, "idle_timeout": f"{idle}s"}}
+
+
+def _destination(config: EndpointConfig, chosen: Shares, presets: list[PresetConfig]) -> Resource:
+    """Revisions by their weights; what is spliced differs where their presets do."""
+    if not chosen:
+        return {"cluster": NO_BACKENDS}
+    members: list[Resource] = []
+    for (revision, weight), preset in zip(chosen, presets, strict=True):
+        member: Resource = {"name": cluster_name(config.name, revision.name), "weight": weight}
+        if preset != presets[0]:
+            member["typed_per_filter_config"] = _splice(preset, config)
+        members.append(member)
+    if config.stickiness is Stickiness.KEY:
+        return {
+            "weighted_clusters": {"clusters": members, "use_hash_policy": True},
+            "hash_policy": [{"header": {"header_name": CLIENT}}],
+        }
+    return {"weighted_clusters": {"clusters": members}}
+
+
+def _splice(preset: PresetConfig, config: EndpointConfig) -> Resource:
+    return {SPLICE_FILTER: _context(filter_context(preset, config.keep_alive_seconds))}
+
+
+def _context(content: Resource) -> Resource:
+    """What a Lua filter finds on a route."""
+    return {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
+        "filter_context": content,
     }
 
 
@@ -133,19 +212,28 @@ def _retry_policy(retries: int) -> Resource:
 def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource:
     """What the router answers itself.
 
-    The last two routes are what every other request has first: the selecting filter reads its
-    table there, and filters that are off on it stay off for the request.
+    The last ones are what every other request has first: the selecting filter reads its table
+    there, and filters that are off on it stay off for the request.
     """
     table = catalogue.lookup_table(configs, namespace)
+    pieces = catalogue.list_table(configs)
+    for_keys = _metadata(pieces) if pieces else {}
     return {
         "name": "router",
         "domains": ["*"],
         "routes": [
             _page("/health", '{"status":"ok"}'),
-            _page("/v1/models", catalogue.model_list(configs)),
-            _page("/llm/models", catalogue.endpoint_list(configs)),
-            {**_unrouted(table, {"safe_regex": {"regex": UNCOUNTED}}), **_without_token_counts()},
-            _unrouted(table, {"prefix": "/"}),
+            {**_page("/v1/models", catalogue.model_list(configs)), **for_keys},
+            {**_page("/llm/models", catalogue.endpoint_list(configs)), **for_keys},
+            {
+                **_unrouted(table, {"safe_regex": {"regex": UNCOUNTED}}),
+                **_without(COUNTING_FILTER),
+            },
+            _unrouted(table, {"safe_regex": {"regex": COUNTED}}),
+            {
+                **_unrouted(table, {"prefix": "/"}),
+                **_without(COUNTING_FILTER, PICKING_FILTER, PINNING_FILTER),
+            },
         ],
     }
 
@@ -153,7 +241,7 @@ def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource
 def _unrouted(table: Resource, match: Resource) -> Resource:
     return {
         "match": match,
-        "metadata": {"filter_metadata": {SELECT_FILTER: table}},
+        **_metadata(table),
         "direct_response": {
             "status": 500,
             "body": {"inline_string": "the request was not routed"},
@@ -161,15 +249,22 @@ def _unrouted(table: Resource, match: Resource) -> Resource:
     }
 
 
-def _without_token_counts() -> Resource:
+def _metadata(table: Resource) -> Resource:
+    """What the selecting filter finds on a route."""
+    return {"metadata": {"filter_metadata": {SELECT_FILTER: table}}}
+
+
+def _without(*filters: str) -> Resource:
     config = "type.googleapis.com/envoy.config.route.v3.FilterConfig"
-    return {"typed_per_filter_config": {COUNTING_FILTER: {"@type": config, "disabled": True}}}
+    off = {"@type": config, "disabled": True}
+    return {"typed_per_filter_config": dict.fromkeys(filters, off)}
 
 
 def _page(path: str, body: str) -> Resource:
     return {
         "name": path,
         "match": {"path": path},
+        **_without(COUNTING_FILTER, PICKING_FILTER, PINNING_FILTER),
         "direct_response": {"status": 200, "body": {"inline_string": body}},
         "response_headers_to_add": [
             {

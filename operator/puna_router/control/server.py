@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import web
 
 from puna_router.control.admin import Admin, AdminError
 from puna_router.control.controller import Controller
+from puna_router.control.picker_client import picker_state
+from puna_router.control.world import CONTROL_SOCKET
 from puna_router.metrics import ENVOY_STATS, RouterMetrics
+from puna_router.picker.config import STATE_SOCKET
 
 
 @asynccontextmanager
@@ -20,9 +24,13 @@ async def control_server(
     controller: Controller,
     admin: Admin,
     metrics: RouterMetrics,
+    sockets: Path,
     obstacle: Callable[[], str | None],
 ) -> AsyncIterator[None]:
-    """Serve until left. `obstacle` says why the router is not ready, besides its configuration."""
+    """Serve until left, also on a UNIX socket among `sockets`, for Envoy.
+
+    `obstacle` says why the router is not ready, besides its configuration.
+    """
 
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -42,8 +50,16 @@ async def control_server(
             envoys = await admin.get(f"/stats/prometheus?filter={ENVOY_STATS}")
         except AdminError:
             envoys = ""
-        return web.Response(body=metrics.exposition(envoys), headers={"content-type": metrics.TYPE})
+        body = metrics.exposition(envoys, await picker_state(picker), controller.served_names())
+        return web.Response(body=body, headers={"content-type": metrics.TYPE})
 
+    async def status(request: web.Request) -> web.Response:
+        page = controller.status_page(request.match_info["endpoint"], await picker_state(picker))
+        if page is None:
+            raise web.HTTPNotFound
+        return web.Response(text=page, content_type="application/json")
+
+    picker = sockets / STATE_SOCKET
     application = web.Application()
     application.add_routes(
         [
@@ -51,11 +67,13 @@ async def control_server(
             web.get("/ready", ready),
             web.get("/state", state),
             web.get("/metrics", series),
+            web.get("/endpoints/{endpoint}/status", status),
         ]
     )
     runner = web.AppRunner(application, access_log=None, handle_signals=False)
     await runner.setup()
     try:
+        await web.UnixSite(runner, str(sockets / CONTROL_SOCKET), shutdown_timeout=1.0).start()
         await web.TCPSite(runner, host, port, shutdown_timeout=1.0).start()
         yield
     finally:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import json
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from puna_router.config import EndpointConfig
-from puna_router.control.clusters import cluster, load_assignment, no_backends
+from puna_router.control.clusters import cluster, control, load_assignment, no_backends, picker
+from puna_router.control.external import ExternalServer
+from puna_router.control.keys.limits import LIMITS_FILTER, limits
+from puna_router.control.keys.ring import KeyRing
 from puna_router.control.listener import ROUTES, listener
 from puna_router.control.routes import route_configuration
 from puna_router.control.shares import Shares, shares
-from puna_router.control.world import Resource, Site, World, cluster_name
+from puna_router.control.world import (
+    CONTROL_SOCKET,
+    HEALTH_EVENTS,
+    Resource,
+    Served,
+    Site,
+    World,
+    cluster_name,
+)
+from puna_router.picker.config import SOCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +34,8 @@ class Snapshot:
 
     listener: Resource
     routes: Resource
+    limits: Resource
+    """Configuration of the filter that counts requests."""
     clusters: dict[str, Resource] = field(default_factory=dict)
     hosts: dict[str, Resource] = field(default_factory=dict)
     """Hosts by cluster name."""
@@ -32,8 +47,12 @@ class Rendered:
 
     snapshot: Snapshot
     configs: tuple[EndpointConfig, ...]
+    servers: tuple[tuple[ExternalServer, ...], ...]
+    """External servers of each endpoint."""
     shares: tuple[Shares, ...]
     api_key: str | None
+    keys: Mapping[str, KeyRing]
+    routers: int
 
 
 def render(world: World, site: Site, previous: Rendered | None = None) -> Rendered:
@@ -46,34 +65,48 @@ def render(world: World, site: Site, previous: Rendered | None = None) -> Render
         ValueError: A document holds a value that has no JSON form.
     """
     configs = tuple(served.config for served in world.endpoints)
+    servers = tuple(_servers(served) for served in world.endpoints)
     same = previous is not None and _identical(configs, previous.configs)
     split = tuple(shares(served, world.healthy) for served in world.endpoints)
-    if previous is not None and same:
+    if previous is not None and same and servers == previous.servers:
         clusters = previous.snapshot.clusters
     else:
-        clusters = _clusters(configs, site)
+        clusters = _clusters(world, site)
+    same_keys = (
+        same
+        and previous is not None
+        and ((world.keys, world.routers) == (previous.keys, previous.routers))
+    )
+    if previous is not None and same_keys:
+        limited = previous.snapshot.limits
+    else:
+        limited = _extension(LIMITS_FILTER, limits(configs, world.keys, world.routers))
     if (
         previous is not None
-        and same
-        and (split, world.api_key)
-        == (
-            previous.shares,
-            previous.api_key,
-        )
+        and same_keys
+        and (split, world.api_key) == (previous.shares, previous.api_key)
     ):
         routes = previous.snapshot.routes
     else:
         routes = route_configuration(world, site.namespace)
-    known = previous.snapshot.listener if previous else listener(site, {"rds": _rds(site)})
+    known = (
+        previous.snapshot.listener
+        if previous
+        else listener(site, {"rds": _rds(site)}, _limits_source(site))
+    )
     hosts = {
         cluster_name(served.config.name, revision.name): load_assignment(
-            cluster_name(served.config.name, revision.name), served.hosts(revision)
+            cluster_name(served.config.name, revision.name),
+            served.hosts(revision),
+            world.api_key if served.config.external else None,
         )
         for served in world.endpoints
-        for revision in served.config.revisions
+        for revision in served.revisions
     }
-    snapshot = Snapshot(listener=known, routes=routes, clusters=clusters, hosts=hosts)
-    return Rendered(snapshot, configs, split, world.api_key)
+    snapshot = Snapshot(
+        listener=known, routes=routes, limits=limited, clusters=clusters, hosts=hosts
+    )
+    return Rendered(snapshot, configs, servers, split, world.api_key, world.keys, world.routers)
 
 
 def discovery_response(resources: list[Resource]) -> tuple[str, str]:
@@ -90,14 +123,28 @@ def file_source(site: Site, kind: str, name: str) -> Resource:
     return {"resource_api_version": "V3", "path_config_source": path}
 
 
-def _clusters(configs: tuple[EndpointConfig, ...], site: Site) -> dict[str, Resource]:
-    idle = no_backends()
-    found = {idle["name"]: idle}
-    for config in configs:
-        for revision in config.revisions:
-            name = cluster_name(config.name, revision.name)
-            found[name] = cluster(config, revision.name, _eds(site, name))
+def _clusters(world: World, site: Site) -> dict[str, Resource]:
+    fixed = (
+        no_backends(),
+        picker(f"{site.socket_directory}/{SOCKET}"),
+        control(f"{site.socket_directory}/{CONTROL_SOCKET}"),
+    )
+    found = {resource["name"]: resource for resource in fixed}
+    for served in world.endpoints:
+        for revision in served.revisions:
+            name = cluster_name(served.config.name, revision.name)
+            found[name] = cluster(
+                served.config,
+                revision.name,
+                _eds(site, name),
+                events=f"{site.directory}/{HEALTH_EVENTS}",
+                servers=_servers(served),
+            )
     return found
+
+
+def _servers(served: Served) -> tuple[ExternalServer, ...]:
+    return tuple(dict.fromkeys(host.server for host in served.externals))
 
 
 def _identical(configs: tuple[EndpointConfig, ...], others: tuple[EndpointConfig, ...]) -> bool:
@@ -107,6 +154,23 @@ def _identical(configs: tuple[EndpointConfig, ...], others: tuple[EndpointConfig
 
 def _rds(site: Site) -> Resource:
     return {"route_config_name": ROUTES, "config_source": file_source(site, "rds", ROUTES)}
+
+
+def _limits_source(site: Site) -> Resource:
+    return {
+        "config_discovery": {
+            "config_source": file_source(site, "ecds", LIMITS_FILTER),
+            "type_urls": [limits((), {}, 1)["@type"]],
+        }
+    }
+
+
+def _extension(name: str, config: Resource) -> Resource:
+    return {
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": name,
+        "typed_config": config,
+    }
 
 
 def _eds(site: Site, name: str) -> Resource:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from puna_router.config import EndpointConfig
+from puna_router.config import EndpointConfig, QueueConfig
 from puna_router.control.bootstrap import process
-from puna_router.control.clusters import cluster, load_assignment, no_backends
+from puna_router.control.clusters import cluster, control, load_assignment, no_backends, picker
+from puna_router.control.keys.limits import limits
 from puna_router.control.listener import listener
 from puna_router.control.routes import route_configuration
-from puna_router.control.world import Resource, Served, Site, World, cluster_name
+from puna_router.control.world import Resource, Served, Site, World, cluster_name, revisions
 
+_SOCKET = "/run/puna/any.sock"
 _SITE = Site(directory="/run/puna", listen="127.0.0.1", port=8080)
 
 
 def shape(config: EndpointConfig) -> EndpointConfig:
-    """The document with every weight set to 1: what is alike needs no second validation."""
-    revisions = tuple(revision.model_copy(update={"weight": 1}) for revision in config.revisions)
-    return config.model_copy(update={"revisions": revisions})
+    """The document without what Envoy takes in any amount: what is alike is validated once."""
+    alike = {"weight": 1, "slots": 1, "expected": 0}
+    plain = tuple(revision.model_copy(update=alike) for revision in config.revisions)
+    return config.model_copy(update={"revisions": plain, "queue": QueueConfig()})
 
 
 def static_configuration(configs: tuple[EndpointConfig, ...]) -> Resource:
@@ -27,16 +30,20 @@ def static_configuration(configs: tuple[EndpointConfig, ...]) -> Resource:
     world = World(endpoints=tuple(Served(config) for config in configs), api_key="key")
     clusters = []
     for config in configs:
-        for revision in config.revisions:
+        for revision in revisions(config):
             name = cluster_name(config.name, revision.name)
             source = {"type": "STATIC", "load_assignment": _untyped(load_assignment(name, ()))}
-            clusters.append(cluster(config, revision.name, source))
+            clusters.append(cluster(config, revision.name, source, events="/dev/null"))
     routes = _untyped(route_configuration(world, "default"))
+    limited = {"typed_config": limits(configs, {}, 1)}
     return {
-        **process("/run/puna/admin.sock"),
+        **process("/run/puna/admin.sock", "/dev/null"),
         "static_resources": {
-            "listeners": [_untyped(listener(_SITE, {"route_config": routes}))],
-            "clusters": [_untyped(resource) for resource in (*clusters, no_backends())],
+            "listeners": [_untyped(listener(_SITE, {"route_config": routes}, limited))],
+            "clusters": [
+                _untyped(resource)
+                for resource in (*clusters, no_backends(), picker(_SOCKET), control(_SOCKET))
+            ],
         },
     }
 

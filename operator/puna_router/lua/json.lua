@@ -115,6 +115,17 @@ local function unescape(raw)
   end
 end
 
+-- The key that opens at `from`: the indexes after it and of its value; nil if it is malformed.
+local function key_at(text, from)
+  local after_key = string_end(text, from)
+  local colon = after_key and skip_space(text, after_key)
+  local first = colon and byte(text, colon) == COLON and skip_space(text, colon + 1)
+  if not first then
+    return nil
+  end
+  return after_key, first
+end
+
 -- Scan the object that opens at `at`. Returns a table with, for each key of the set `wanted`, the place of its last
 -- value as {first, after}, with `empty` and `close` (the index of the closing brace), and the index after the object.
 -- Returns nil if the object is malformed.
@@ -127,12 +138,7 @@ local function scan_object(text, at, wanted)
   end
   found.empty = false
   while from and byte(text, from) == QUOTE do
-    local after_key = string_end(text, from)
-    local colon = after_key and skip_space(text, after_key)
-    if not colon or byte(text, colon) ~= COLON then
-      return nil
-    end
-    local first = skip_space(text, colon + 1)
+    local after_key, first = key_at(text, from)
     local after = first and value_end(text, first)
     if not after then
       return nil

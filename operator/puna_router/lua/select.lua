@@ -3,7 +3,14 @@
 
 local GENERATE = { ["/llm/generate"] = "false", ["/llm/generate/stream"] = "true" }
 local OWN_PAGES = { ["/health"] = true, ["/v1/models"] = true, ["/llm/models"] = true }
-local MODEL = { model = true }
+local STATUS = "/status"
+local SLOTS = "x-puna-slots" -- how many slots of a server the request takes
+local PREFIX = "x-puna-prefix" -- "<hash>:<bytes>,...": the beginnings of its prompt, the longest last
+local AFFINITY = "x-puna-affinity" -- hash of the beginning that all turns of its conversation share
+local WANTED = {
+  model = true, messages = true, prompt = true, input = true, input_prefix = true,
+  tools = true, system = true, instructions = true, input_extra = true,
+}
 
 local function not_allowed(handle, method, path)
   refuse(
@@ -37,24 +44,47 @@ local function host_endpoint(catalogue, authority)
   return nil
 end
 
--- The model that the body asks for. Returns it (or nil) and true, or false after a refusal.
-local function body_model(handle, headers)
+local function no_model(handle, catalogue, model)
+  refuse(
+    handle, 404, "not_found_error", "model_not_found",
+    string.format("there is no model %s; there is %s", printable(model), catalogue:get("names"))
+  )
+end
+
+-- The body as a text, and its members as scanned; nil after a refusal.
+local function scanned_body(handle, headers)
   local encoding = headers:get("content-encoding")
   if encoding and encoding ~= "identity" then
     refuse(
       handle, 415, "invalid_request_error", "unsupported_encoding",
       "send the body without Content-Encoding: the model is read from it"
     )
-    return nil, false
+    return nil
   end
   local body = handle:body()
   local text = body and body:length() > 0 and body:getBytes(0, body:length()) or ""
-  local found = scan_document(text, MODEL)
+  local found = scan_document(text, WANTED)
   if not found then
     refuse(handle, 400, "invalid_request_error", "invalid_json", "the body has to be one JSON object")
-    return nil, false
+    return nil
   end
-  return string_member(text, found, "model"), true
+  return text, found
+end
+
+-- Tell who chooses a server what it needs to know of a request that takes a slot.
+local function describe(handle, headers, entry, text, found)
+  headers:replace(SLOTS, "1")
+  if not entry.prompt then
+    return
+  end
+  -- Without it the choice is a worse one, and that is all.
+  local finished, prefixes, affinity = pcall(describe_prefixes, text, found, entry.prompt)
+  if not finished then
+    handle:logErr("the prompt could not be hashed: " .. tostring(prefixes))
+  elseif prefixes then
+    headers:replace(PREFIX, prefixes)
+    headers:replace(AFFINITY, affinity)
+  end
 end
 
 -- Endpoint and preset for a request, or nil after a refusal.
@@ -65,16 +95,17 @@ local function resolve(handle, catalogue, pinned, model, preset)
       preset = string.sub(model, #pinned + 2)
     end
   elseif model then
-    if not catalogue:get("card/" .. model) then
-      refuse(
-        handle, 404, "not_found_error", "model_not_found",
-        string.format("there is no model %s; there is %s", printable(model), catalogue:get("names"))
-      )
+    endpoint = string.match(model, "^[^:]*")
+    if not catalogue:get("card/" .. endpoint) then
+      no_model(handle, catalogue, model)
+      return nil
+    elseif not admit(handle, catalogue, endpoint, true) then
+      return nil
+    elseif not catalogue:get("card/" .. model) then
+      no_model(handle, catalogue, model)
       return nil
     end
-    local colon = string.find(model, ":", 1, true)
-    endpoint = colon and string.sub(model, 1, colon - 1) or model
-    preset = colon and string.sub(model, colon + 1) or preset
+    preset = endpoint ~= model and string.sub(model, #endpoint + 2) or preset
   else
     endpoint = catalogue:get("only")
     if not endpoint then
@@ -82,6 +113,8 @@ local function resolve(handle, catalogue, pinned, model, preset)
         handle, 400, "invalid_request_error", "model_required",
         "name a model in the body; there is " .. catalogue:get("names")
       )
+      return nil
+    elseif not admit(handle, catalogue, endpoint, true) then
       return nil
     end
   end
@@ -104,6 +137,8 @@ function envoy_on_request(handle)
   if OWN_PAGES[path] then
     if not reads then
       not_allowed(handle, "GET", path)
+    else
+      list_for_key(handle, handle:metadata(), path)
     end
     return
   end
@@ -114,13 +149,12 @@ function envoy_on_request(handle)
     local text = catalogue:get("card/" .. card)
     if not reads then
       not_allowed(handle, "GET", path)
+    elseif string.find(card, ":", 1, true) and not admit(handle, catalogue, string.match(card, "^[^:]*")) then
+      return
     elseif text then
       handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, text)
     else
-      refuse(
-        handle, 404, "not_found_error", "model_not_found",
-        string.format("there is no model %s; there is %s", printable(card), catalogue:get("names"))
-      )
+      no_model(handle, catalogue, card)
     end
     return
   end
@@ -149,25 +183,32 @@ function envoy_on_request(handle)
     return not_allowed(handle, entry.method, path)
   end
 
-  local model
+  -- Before the body, where that is possible: who may not use the endpoint has no body read.
+  if pinned and not admit(handle, catalogue, pinned, entry.method == "POST") then
+    return
+  end
+  local text, found, model
   if entry.body == "json" then
-    local readable
-    model, readable = body_model(handle, headers)
-    if not readable then
+    text, found = scanned_body(handle, headers)
+    if not text then
       return
     end
+    model = string_member(text, found, "model")
   end
   -- What a handle gave is no longer valid after the wait for the body.
-  local endpoint, preset = resolve(handle, handle:metadata(), pinned, model, handle:headers():get("x-puna-preset"))
+  headers = handle:headers()
+  local asked = rest ~= STATUS and headers:get("x-puna-preset") or nil
+  local endpoint, preset = resolve(handle, handle:metadata(), pinned, model, asked)
   if not endpoint then
     return
   end
-
-  headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set(METADATA, "endpoint", endpoint)
   if GENERATE[path] then
     metadata:set(METADATA, "stream", GENERATE[path])
+  end
+  if entry.slot then
+    describe(handle, headers, entry, text, found)
   end
   headers:replace(":path", rest .. query)
   headers:replace(TARGET, preset and endpoint .. ":" .. preset or endpoint)

@@ -4,17 +4,29 @@
 --   body      "json": read, checked and spliced; "raw": passed on as it comes
 --   sampling  the preset's members belong into it
 --   system    where a system prompt goes: "messages" (a message in front), else the name of a top-level member
+--   slot      it works in a slot of the server
+--   prompt    the member that holds the prompt, where a server remembers what it has read
 
 local GET = { method = "GET" }
 local JSON = { method = "POST", body = "json" }
-local COMPLETION = { method = "POST", body = "json", sampling = true }
-local CHAT = { method = "POST", body = "json", sampling = true, system = "messages" }
-local MESSAGES = { method = "POST", body = "json", sampling = true, system = "system" }
-local RESPONSES = { method = "POST", body = "json", sampling = true, system = "instructions" }
+local EMBEDDING = { method = "POST", body = "json", slot = true }
+local COMPLETION = { method = "POST", body = "json", sampling = true, slot = true, prompt = "prompt" }
+local INFILL = { method = "POST", body = "json", sampling = true, slot = true, prompt = "input_prefix" }
+local CHAT = {
+  method = "POST", body = "json", sampling = true, system = "messages", slot = true, prompt = "messages",
+}
+local MESSAGES = {
+  method = "POST", body = "json", sampling = true, system = "system", slot = true, prompt = "messages",
+}
+local MESSAGES_COUNT = { method = "POST", body = "json", sampling = true, system = "system" }
+local RESPONSES = {
+  method = "POST", body = "json", sampling = true, system = "instructions", slot = true, prompt = "input",
+}
 local INSTRUCTIONS = { method = "POST", body = "json", system = "instructions" }
 local TEMPLATE = { method = "POST", body = "json", system = "messages" }
 
 local SURFACE = {
+  ["/status"] = GET, -- the router's own page of an endpoint
   ["/health"] = GET,
   ["/v1/health"] = GET,
   ["/metrics"] = GET,
@@ -29,7 +41,7 @@ local SURFACE = {
   ["/v1/chat/completions/input_tokens"] = TEMPLATE,
   ["/apply-template"] = TEMPLATE,
   ["/v1/messages"] = MESSAGES,
-  ["/v1/messages/count_tokens"] = MESSAGES,
+  ["/v1/messages/count_tokens"] = MESSAGES_COUNT,
   ["/responses"] = RESPONSES,
   ["/v1/responses"] = RESPONSES,
   ["/v1/responses/input_tokens"] = INSTRUCTIONS,
@@ -37,18 +49,18 @@ local SURFACE = {
   ["/completion"] = COMPLETION,
   ["/completions"] = COMPLETION,
   ["/v1/completions"] = COMPLETION,
-  ["/infill"] = COMPLETION,
+  ["/infill"] = INFILL,
 
   ["/tokenize"] = JSON,
   ["/detokenize"] = JSON,
-  ["/embedding"] = JSON,
-  ["/embeddings"] = JSON,
-  ["/v1/embeddings"] = JSON,
-  ["/rerank"] = JSON,
-  ["/reranking"] = JSON,
-  ["/v1/rerank"] = JSON,
-  ["/v1/reranking"] = JSON,
-  ["/v1/audio/transcriptions"] = { method = "POST", body = "raw" },
+  ["/embedding"] = EMBEDDING,
+  ["/embeddings"] = EMBEDDING,
+  ["/v1/embeddings"] = EMBEDDING,
+  ["/rerank"] = EMBEDDING,
+  ["/reranking"] = EMBEDDING,
+  ["/v1/rerank"] = EMBEDDING,
+  ["/v1/reranking"] = EMBEDDING,
+  ["/v1/audio/transcriptions"] = { method = "POST", body = "raw", slot = true },
 }
 
 local TARGET = "x-puna-target" -- names the virtual host: "<endpoint>" or "<endpoint>:<preset>"
@@ -67,7 +79,9 @@ local function refuse(handle, status, kind, reason, message, more)
   headers[":status"] = tostring(status)
   headers["content-type"] = "application/json"
   local id = printable(handle:headers():get("x-request-id") or "")
-  handle:streamInfo():dynamicMetadata():set(METADATA, "answered", true)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set(METADATA, "answered", true)
+  metadata:set(METADATA, "reason", reason)
   handle:respond(
     headers,
     string.format(

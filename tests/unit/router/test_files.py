@@ -9,12 +9,13 @@ import pytest
 from puna_router.control.files import (
     SOCKET_PATH_LIMIT,
     Layout,
-    admin_socket,
     bootstrapped_socket,
+    socket_directory,
     write,
 )
 from puna_router.control.prepare import prepare
 from puna_router.control.world import Site
+from puna_router.picker.config import STATE_SOCKET
 
 
 def test_a_file_is_written_only_if_it_changes(tmp_path: Path) -> None:
@@ -28,22 +29,23 @@ def test_a_file_is_written_only_if_it_changes(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_a_deep_folder_still_has_a_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deep_folder_still_has_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = Path(tempfile.mkdtemp(prefix="puna-"))
     monkeypatch.setattr(tempfile, "tempdir", str(short))
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
-    path = admin_socket(deep)
-    assert path == admin_socket(deep)
+    folder = socket_directory(deep)
+    assert folder == socket_directory(deep)
+    path = folder / STATE_SOCKET
     assert len(str(path)) <= SOCKET_PATH_LIMIT
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
-    assert (deep / "admin.sock").exists()
-    path.parent.unlink()
-    path.parent.symlink_to("elsewhere")
+    assert (deep / STATE_SOCKET).exists()
+    folder.unlink()
+    folder.symlink_to("elsewhere")
     with pytest.raises(PermissionError, match="remove it"):
-        admin_socket(deep)
-    path.parent.unlink()
+        socket_directory(deep)
+    folder.unlink()
     short.rmdir()
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puna_router.config import Backend, EndpointConfig, RevisionConfig
+from puna_router.control.external import ExternalHost, ExternalServer
 from puna_router.control.shares import shares
 from puna_router.control.world import HealthyHosts, Served
 
@@ -63,6 +64,14 @@ def test_where_nobody_has_a_host_the_weights_stay() -> None:
 def test_weight_0_gets_nothing_even_if_nobody_else_can() -> None:
     assert chosen(served(100, 0, NEW), NEW) == {OLD: 100}
     assert chosen(served(0, 0, OLD, NEW), OLD, NEW) == {}
+
+
+def test_external_servers_keep_no_revision_alive_that_has_no_server_of_its_own() -> None:
+    server = ExternalServer("studio", "10.9.9.9", 80, "10.9.9.9", 0, encrypted=False)
+    externals = (ExternalHost(server, "10.9.9.9", 1),)
+    one, none = served(90, 10, OLD), served(90, 10)
+    assert chosen(Served(one.config, one.backends, externals), OLD) == {OLD: 90}
+    assert chosen(Served(none.config, (), externals)) == {OLD: 90, NEW: 10}
 
 
 @given(
