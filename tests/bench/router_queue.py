@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.report import Figure, report
@@ -26,31 +27,48 @@ CAPACITY = SERVERS * SLOTS
 TIMES_CAPACITY = 5
 SERVICE_SECONDS = 0.3
 BURSTS = 3
+FLASH, FLASH_SERVICE_SECONDS = 1000, 0.02
+"""A burst in which Envoy is busy with requests for longer than with anything else."""
 FLOOD_SECONDS = 8
 FLOOD_SERVICE_SECONDS = 0.1
 LEAVING = 334
 """Clients that leave in each of three places."""
+BETWEEN_SECONDS = 0.002
+"""Between two of them coming: they are no burst."""
 GONE_SECONDS = 5.0
 
 
 def queued(slots: int, depth: int, **more: Any) -> dict[str, Any]:
     """An endpoint with a queue."""
-    own = {**revision(), "slots": slots}
+    own = revision(slots=slots)
     return endpoint("chat", own, queue={"maxDepth": depth, "timeoutSeconds": 60}, **more)
 
 
-def bursts() -> tuple[list[Traffic], int]:
-    """Traffic of each burst, and the most that a server had at once."""
-    requests = TIMES_CAPACITY * CAPACITY
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """Bursts of requests, one after the other."""
+
+    traffic: list[Traffic]
+    most: int
+    """Requests that a server had at once."""
+    unasked: int
+    """Requests that Envoy sent without the picker's word."""
+
+
+def bursts(requests: int, service: float, times: int) -> Bursts:
+    """So many requests at once, each of which takes a server so many seconds."""
     with (
-        StubServers(SERVERS, slots=SLOTS, before=f"{SERVICE_SECONDS}s") as servers,
+        StubServers(SERVERS, slots=SLOTS, before=f"{service}s") as servers,
         bench_router([queued(SLOTS, requests)], {"chat": servers.backends()}) as router,
     ):
-        done = [
+        traffic = [
             run_load(f"{router.url}{CHAT}", connections=requests, requests=requests)
-            for _ in range(BURSTS)
+            for _ in range(times)
         ]
-        return done, max(servers.counts(number)["maxInFlight"] for number in range(SERVERS))
+        counts = [servers.counts(number) for number in range(SERVERS)]
+        most = max(count["maxInFlight"] for count in counts)
+        got = sum(count["requests"] for count in counts)
+        return Bursts(traffic, most, got - router.picker().picked)
 
 
 def flood() -> tuple[Traffic, Traffic, int]:
@@ -86,6 +104,7 @@ class Clients:
         self._sockets = [router.socket() for _ in range(count)]
         for connection in self._sockets:
             connection.sendall((head + body).encode())
+            time.sleep(BETWEEN_SECONDS)
 
     def read(self) -> None:
         """Wait until each has got something."""
@@ -159,16 +178,23 @@ def idle(router: BenchRouter, servers: StubServers) -> bool:
 def main() -> int:
     """Measure and report."""
     at_start = circumstances()
-    bursting, most = bursts()
+    bursting = bursts(TIMES_CAPACITY * CAPACITY, SERVICE_SECONDS, BURSTS)
+    flash = bursts(FLASH, FLASH_SERVICE_SECONDS, 1)
     ideal = TIMES_CAPACITY * SERVICE_SECONDS
     polite, flooding, flooded_most = flood()
     wait = polite.latency["p95"] / 1000 - FLOOD_SERVICE_SECONDS
     return report(
         "router_queue",
         [
-            Figure("burst of 5x capacity", max(t.seconds for t in bursting), "s", ideal, 1.05),
-            Figure("burst: not answered", sum(t.failed for t in bursting), goal=0),
-            Figure("burst: in flight per server", most, goal=SLOTS),
+            Figure(
+                "burst of 5x capacity", max(t.seconds for t in bursting.traffic), "s", ideal, 1.05
+            ),
+            Figure("burst: not answered", sum(t.failed for t in bursting.traffic), goal=0),
+            Figure("burst: in flight per server", bursting.most, goal=SLOTS),
+            Figure("burst: sent without a slot", bursting.unasked, goal=0),
+            Figure("1,000 at once: not answered", flash.traffic[0].failed, goal=0),
+            Figure("1,000 at once: in flight per server", flash.most, goal=SLOTS),
+            Figure("1,000 at once: sent without a slot", flash.unasked, goal=0),
             Figure("polite key: refused", polite.failed, goal=0),
             Figure("polite key: answers", polite.answers),
             Figure("polite key: p95 wait", wait, "s", goal=2 * FLOOD_SERVICE_SECONDS),
