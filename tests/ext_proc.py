@@ -35,7 +35,8 @@ def request(cluster: str = "chat-a", **headers: str) -> bytes:
     if cluster:
         attributes = message.attributes["envoy.filters.http.ext_proc"]
         attributes["xds.cluster_name"] = cluster
-    return message.SerializeToString()
+    serialized: bytes = message.SerializeToString()
+    return serialized
 
 
 def slot_request(cluster: str = "chat-a", **headers: str) -> bytes:

@@ -1,6 +1,6 @@
 """CPU of the picker for each request, its own gRPC server against grpc.aio; and its start.
 
-`python -m tests.bench.picker serve own|reference SOCKET` is one of the two servers, deciding nothing.
+`python -m tests.bench.picker serve own|reference SOCKET` is one of the two, deciding nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import psutil
 import uvloop
@@ -36,6 +37,8 @@ REQUESTS = {"own": 20_000, "reference": 4_000, "picker": 20_000}
 WARM_UP = 500
 STARTS = 9
 HOSTS = 4
+LONGEST = 120
+"""Seconds after which something hangs."""
 MESSAGE = ext_proc.slot_request(
     "chat-a",
     **{
@@ -79,10 +82,9 @@ class Load(asyncio.Protocol):
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         greeting = ext_proc.HELLO + frames.window_update(0, 1 << 30)
-        transport.write(greeting + b"".join(self._begin() for _ in range(AT_ONCE)))
+        self._transport.write(greeting + b"".join(self._begin() for _ in range(AT_ONCE)))
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
@@ -121,7 +123,7 @@ async def drive(path: Path, requests: int) -> None:
     """Make calls, a few at once."""
     loop = asyncio.get_running_loop()
     transport, load = await loop.create_unix_connection(lambda: Load(requests), str(path))
-    await load.done
+    await asyncio.wait_for(load.done, LONGEST)
     transport.close()
 
 

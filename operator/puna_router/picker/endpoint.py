@@ -49,7 +49,7 @@ class Endpoint:
 
     name: str
     rules: PickerEndpoint
-    share: Share = Share()
+    share: Share = field(default_factory=Share)
     queue: FairQueue[Ticket] = field(default_factory=FairQueue)
     counters: Counters = field(default_factory=Counters)
     under_way: dict[str, int] = field(default_factory=dict)

@@ -52,6 +52,7 @@ _SLOTS: Final = b"x-puna-slots"
 _TARGET: Final = b"x-puna-target"
 _ID: Final = b"x-request-id"
 _WANTED: Final = frozenset({_KEY, _CHAIN, _AFFINITY, _SLOTS, _TARGET, _ID})
+_NO_PROMPT: Final = Prompt()
 _WANTED_SIZES: Final = frozenset(len(name) for name in _WANTED)
 _FIRST: Final = 0x0A
 """Tag of field 1 with bytes: a header in its map, and a header's name."""
@@ -102,10 +103,11 @@ def cluster_name(attributes: bytes) -> str:
     entry = dict(fields(attributes))
     if entry.get(1) != ATTRIBUTES.encode():
         return ""
-    for field, value in fields(entry.get(2, b"")):
-        attribute = dict(fields(value)) if field == 1 else {}
+    for field, member in fields(entry.get(2, b"")):
+        attribute = dict(fields(member)) if field == 1 else {}
         if attribute.get(1) == CLUSTER.encode():
-            return _text(dict(fields(attribute.get(2, b""))).get(3, b""))
+            value = dict(fields(attribute.get(2, b""))).get(3, b"")
+            return value.decode("utf-8", "replace")
     return ""
 
 
@@ -113,8 +115,8 @@ def cluster_name(attributes: bytes) -> str:
 def picked(pick: Pick) -> bytes:
     """The answer to a request that has a slot: the header that pins its server.
 
-    A request keeps the routes of its arrival, whatever was published since; hence a header says which
-    cluster it has to go to instead.
+    A request keeps the routes of its arrival, whatever was published since; hence a header says
+    which cluster it has to go to instead.
     """
     headers = _set_header(SESSION_HEADER, b64encode(pick.address.encode()))
     if pick.cluster is None:
@@ -166,14 +168,14 @@ def _request(http_headers: bytes, cluster: str) -> Request:
         if field == 1:
             found |= _headers(value)
     chain = _chain(found.get(_CHAIN, b""))
-    affinity = found.get(_AFFINITY) or (chain[0].digest if chain else b"")
+    prompt = Prompt(chain, seed(found.get(_AFFINITY) or chain[0][0])) if chain else _NO_PROMPT
     return Request(
-        cluster=cluster,
-        target=_text(found.get(_TARGET, b"")),
-        key=_text(found.get(_KEY, b"")),
-        takes_slot=_SLOTS in found,
-        prompt=Prompt(chain, seed(affinity)) if chain else Prompt(),
-        id=_text(found.get(_ID, b"")),
+        cluster,
+        found.get(_TARGET, b"").decode("utf-8", "replace"),
+        found.get(_KEY, b"").decode("utf-8", "replace"),
+        _SLOTS in found,
+        prompt,
+        found.get(_ID, b"").decode("utf-8", "replace"),
     )
 
 
@@ -189,10 +191,11 @@ def _headers(header_map: bytes) -> dict[bytes, bytes]:
             if size >= _CONTINUED:
                 size, start = varint(header_map, offset + 1)
             offset = start + size
-            if header_map[start] == _FIRST and header_map[start + 1] in _WANTED_SIZES:
-                name = header_map[start + 2 : start + 2 + header_map[start + 1]]
+            if header_map[start + 1] in _WANTED_SIZES and header_map[start] == _FIRST:
+                behind = start + 2 + header_map[start + 1]
+                name = header_map[start + 2 : behind]
                 if name in _WANTED:
-                    found[name] = _value(header_map[start + 2 + len(name) : offset])
+                    found[name] = _value(header_map[behind:offset])
     except IndexError:
         offset = end + 1
     if offset != end:
@@ -212,17 +215,11 @@ def _chain(text: bytes) -> tuple[Prefix, ...]:
     """`<hash>:<bytes>,<hash>:<bytes>,...`, the shortest first; nothing if it is anything else."""
     if not text:
         return ()
+    pairs = [entry.split(b":") for entry in text.split(b",", LONGEST_CHAIN)[:LONGEST_CHAIN]]
     try:
-        return tuple(
-            Prefix(digest, int(size))
-            for digest, size in (entry.split(b":") for entry in text.split(b",")[:LONGEST_CHAIN])
-        )
+        return tuple([(digest, int(size)) for digest, size in pairs])
     except ValueError:
         return ()
-
-
-def _text(value: bytes) -> str:
-    return value.decode("utf-8", "replace")
 
 
 def _set_header(name: str, value: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 LIMIT: Final = 65_536
 """Prefixes that are remembered, of all endpoints together: some 15 MiB."""
@@ -14,12 +14,8 @@ HOLDERS: Final = 8
 ServerT = TypeVar("ServerT")
 
 
-class Prefix(NamedTuple):
-    """One beginning of a prompt."""
-
-    digest: bytes
-    size: int
-    """How much of the prompt it covers, in bytes."""
+Prefix: TypeAlias = tuple[bytes, int]
+"""One beginning of a prompt: its digest, and how much of the prompt it covers, in bytes."""
 
 
 class Match(NamedTuple):
@@ -57,13 +53,16 @@ class PrefixMemory(Generic[ServerT]):
             if found is None:
                 known[digest] = _Known((server,), behind, shared=False)
             else:
+                known.move_to_end(digest)
                 holders, first, shared = found
                 if holders[0] is not server:
                     others = (other for other in holders if other is not server)
                     holders = (server, *others)[:HOLDERS]
-                shared = shared or b"" != first != behind != b""
-                known[digest] = _Known(holders, first or behind, shared)
-            known.move_to_end(digest)
+                if behind:
+                    shared = shared or first not in (b"", behind)
+                    first = first or behind
+                if found != (holders, first, shared):
+                    known[digest] = _Known(holders, first, shared)
             behind = digest
         while len(known) > self._limit:
             known.popitem(last=False)

@@ -26,8 +26,8 @@ from puna_router.picker.state import PickerState
 PORT: Final = 9091
 PACE: Final = 0.05
 """Time between two turns in which the file is looked at and waits are ended, in seconds."""
-
-logger = logging.getLogger(__name__)
+GARBAGE: Final = 50_000
+"""New objects after which cycles are looked for."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -82,8 +82,9 @@ class Picker:
             ),
             await loop.create_server(lambda: PageProtocol(pages), listen, port),
         ]
-        # What is here by now stays; a collection should not look at it again and again.
+        # What is here by now stays, and requests leave no cycles: collections have little to find.
         gc.freeze()
+        gc.set_threshold(GARBAGE)
         async with asyncio.TaskGroup() as group:
             turns = group.create_task(self._turns())
             await stop.wait()
@@ -108,7 +109,9 @@ class Picker:
     async def _drain(self, seconds: float) -> None:
         """Serve on until the router's Envoy, which is ending too, has let its requests end."""
         deadline = time.monotonic() + seconds
-        while self._calls.connections and not self._problem() and time.monotonic() < deadline:
+        while (  # noqa: ASYNC110 - another process closes them
+            self._calls.connections and not self._problem() and time.monotonic() < deadline
+        ):
             await asyncio.sleep(PACE)
 
     def _configure(self, config: PickerConfig) -> None:

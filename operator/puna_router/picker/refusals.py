@@ -17,7 +17,7 @@ class Reason(StrEnum):
     QUEUE_TIMEOUT = "queue_timeout"
     NO_HEALTHY_ENDPOINT = "no_healthy_endpoint"
     KEY_CONCURRENCY = "key_concurrency"
-    TOKENS_EXHAUSTED = "tokens_exhausted"  # noqa: S105 - no secret
+    TOKENS_EXHAUSTED = "tokens_exhausted"
 
 
 class Refusal(NamedTuple):

@@ -108,7 +108,7 @@ def unix_listener(path: Path) -> socket.socket:
     unfinished = path.with_suffix(".unfinished")
     unfinished.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
-    listener.setblocking(False)
+    listener.settimeout(0)
     here = os.open(".", os.O_RDONLY)
     mask = os.umask(0o177)
     try:

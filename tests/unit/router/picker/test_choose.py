@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from puna_router.picker.choose import Prompt, filter_free, filter_usable, pick, score
 from puna_router.picker.config import Strategy
-from puna_router.picker.prefixes import Prefix, PrefixMemory
+from puna_router.picker.prefixes import PrefixMemory
 from puna_router.picker.rendezvous import seed
 from puna_router.picker.slots import Server
 from tests.unit.router.picker.configs import host
+
+NO_PROMPT = Prompt()
 
 
 def server(address: str, slots: int, in_flight: int = 0, turn: int = 0) -> Server:
@@ -18,14 +20,14 @@ def server(address: str, slots: int, in_flight: int = 0, turn: int = 0) -> Serve
 
 
 def prompt(*digests: str, affinity: str = "first") -> Prompt:
-    chain = (Prefix(digest.encode(), 100 * (at + 1)) for at, digest in enumerate(digests))
+    chain = ((digest.encode(), 100 * (at + 1)) for at, digest in enumerate(digests))
     return Prompt(tuple(chain), seed(affinity.encode()))
 
 
 def chosen(
     strategy: Strategy,
     *servers: Server,
-    asked: Prompt = Prompt(),
+    asked: Prompt = NO_PROMPT,
     memory: PrefixMemory[Server] | None = None,
 ) -> str:
     scored = score(strategy, filter_free(servers), servers, asked, memory or PrefixMemory())
@@ -53,7 +55,7 @@ def test_a_fallback_is_usable_only_without_a_healthy_host_before_it() -> None:
 
 def test_a_server_with_a_free_slot_is_left() -> None:
     servers = [server("full", 2, 2), server("over", 1, 3), server("free", 2, 1), server("gone", 0)]
-    assert ["free"] == [found.address for found in filter_free(servers)]
+    assert [found.address for found in filter_free(servers)] == ["free"]
 
 
 def test_the_largest_share_of_free_slots_wins_then_who_rested_longest() -> None:
@@ -102,7 +104,7 @@ def test_what_many_prompts_begin_with_makes_no_server_much_fuller_than_the_mean(
         for name in ("one", "two"):
             memory.remember(prompt("system", name).chain, home)
         asked = prompt("system", "three")
-        asked = Prompt((Prefix(b"system", 900), Prefix(b"three", 1000)), asked.affinity)
+        asked = Prompt(((b"system", 900), (b"three", 1000)), asked.affinity)
         found = chosen(Strategy.PREFIX_AFFINITY, home, idle, asked=asked, memory=memory)
         assert found == expected
 
@@ -159,7 +161,7 @@ def test_whoever_is_chosen_has_a_free_slot_and_the_choice_is_the_same_again(
         return
     memory: PrefixMemory[Server] = PrefixMemory()
     for digest in "xyz":
-        memory.remember((Prefix(digest.encode(), 50),), data.draw(st.sampled_from(servers)))
+        memory.remember(((digest.encode(), 50),), data.draw(st.sampled_from(servers)))
     scored = score(strategy, free, servers, prompt(*digests), memory)
     best = pick(scored)
     assert best.server in free

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,7 +42,7 @@ HELLOS = st.sampled_from([HELLO, HELLO, HELLO, frames.PREFACE, b""])
 
 def chunks(data: bytes, cuts: list[int]) -> list[bytes]:
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:stop] for start, stop in zip(places, places[1:], strict=False)]
+    return [data[start:stop] for start, stop in pairwise(places)]
 
 
 class Answering:
@@ -62,10 +64,9 @@ class Answering:
     def by_stream(self) -> dict[int, list[tuple[int, bytes]]]:
         """What was said on each stream; one message may have become several frames."""
         said: dict[int, list[tuple[int, bytes]]] = {}
-        for kind, _, stream, payload in self.heard.frames:
-            if kind == frames.HEADERS:
-                # Which call is answered first on a connection gives up the table.
-                payload = payload.removeprefix(b"\x20")
+        for kind, _, stream, content in self.heard.frames:
+            # Which call is answered first on a connection gives up the table.
+            payload = content.removeprefix(b"\x20") if kind == frames.HEADERS else content
             entries = said.setdefault(stream, [])
             if kind == frames.DATA and entries and entries[-1][0] == frames.DATA:
                 entries[-1] = (frames.DATA, entries[-1][1] + payload)

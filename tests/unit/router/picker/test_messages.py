@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import pytest
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
@@ -13,7 +14,6 @@ from puna_router.picker import messages, refusals
 from puna_router.picker.choose import Prompt
 from puna_router.picker.endpoint import Request
 from puna_router.picker.messages import Other
-from puna_router.picker.prefixes import Prefix
 from puna_router.picker.protobuf import MalformedError
 from puna_router.picker.rendezvous import seed
 from puna_router.picker.scheduler import Hold, Pick
@@ -37,7 +37,7 @@ def test_a_request_is_read_with_what_the_router_noted_about_it() -> None:
         target="chat",
         key="alice",
         takes_slot=True,
-        prompt=Prompt((Prefix(b"00ff", 1200), Prefix(b"a1b2", 4000)), seed(b"77aa")),
+        prompt=Prompt(((b"00ff", 1200), (b"a1b2", 4000)), seed(b"77aa")),
         id="one",
     )
     assert expected == messages.read(message)
@@ -52,7 +52,7 @@ def test_a_request_without_notes_takes_no_slot() -> None:
 def test_the_first_prefix_decides_the_owner_where_nothing_else_does() -> None:
     read = messages.read(slot_request(puna_prefix="00ff:1200"))
     assert isinstance(read, Request)
-    assert read.prompt == Prompt((Prefix(b"00ff", 1200),), seed(b"00ff"))
+    assert read.prompt == Prompt(((b"00ff", 1200),), seed(b"00ff"))
 
 
 @pytest.mark.parametrize("prefixes", ["x", "x:", "a:1,b", "a:1:2", ":", ",", "a:ten"])
@@ -116,25 +116,17 @@ def test_whatever_envoy_waits_for_is_answered(asked: str, answered: str) -> None
 
 @given(st.binary(max_size=60))
 def test_bytes_are_read_or_malformed(data: bytes) -> None:
-    try:
+    with suppress(MalformedError):
         messages.read(data)
-    except MalformedError:
-        return
-    try:
-        ext_proc.ProcessingRequest.FromString(data)
-    except Exception as error:  # noqa: BLE001 - whatever it makes of more than we look at
-        assert "parsing" in str(error)
 
 
 @given(st.data())
-def test_a_message_with_a_changed_byte_is_read_or_malformed(data: st.DataObject) -> None:
+def test_a_message_with_changed_bytes_is_read_or_malformed(data: st.DataObject) -> None:
     message = bytearray(slot_request(puna_client="alice", puna_prefix="00ff:1,aa:2"))
     for _ in range(data.draw(st.integers(1, 3))):
         message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with suppress(MalformedError):
         messages.read(bytes(message[: data.draw(st.integers(0, len(message)))]))
-    except MalformedError:
-        pass
 
 
 def test_a_pick_pins_the_server_for_the_stateful_session() -> None:

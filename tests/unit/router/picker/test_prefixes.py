@@ -9,7 +9,7 @@ A, B = object(), object()
 
 
 def chain(*digests: str) -> tuple[Prefix, ...]:
-    return tuple(Prefix(digest.encode(), 100 * (index + 1)) for index, digest in enumerate(digests))
+    return tuple((digest.encode(), 100 * (index + 1)) for index, digest in enumerate(digests))
 
 
 def test_each_server_matches_with_the_longest_prefix_that_it_holds() -> None:

@@ -7,7 +7,6 @@ import pytest
 from puna_router.picker.choose import Prompt
 from puna_router.picker.config import HOLD_MARGIN, PickerConfig, PickerKey, Strategy
 from puna_router.picker.endpoint import Request, Ticket
-from puna_router.picker.prefixes import Prefix
 from puna_router.picker.refusals import Refusal
 from puna_router.picker.rendezvous import seed
 from puna_router.picker.scheduler import Decision, Hold, Pick, Scheduler
@@ -59,8 +58,10 @@ def word(answer: Pick | Hold | Refusal) -> str:
 
 def test_requests_get_slots_then_places_then_a_refusal() -> None:
     desk = Desk(config(host("s", 2), depth=1))
-    assert [["x1: s"], ["x2: s"], ["x3: waits"]] == [
-        desk.arrive(name) for name in ("x1", "x2", "x3")
+    assert [desk.arrive(name) for name in ("x1", "x2", "x3")] == [
+        ["x1: s"],
+        ["x2: s"],
+        ["x3: waits"],
     ]
     assert desk.arrive("x4") == ["x4: queue_full"]
     assert desk.leave("x1", 3.0) == ["x3: s"]
@@ -249,11 +250,11 @@ def test_none_waits_where_there_is_no_queue() -> None:
 
 def test_a_conversation_stays_with_its_server() -> None:
     desk = Desk(config(*(host(name, 4) for name in "abcd")))
-    system = (Prefix(b"system", 1000),)
-    homes = {}
+    system = ((b"system", 1000),)
+    homes: dict[int, str] = {}
     for turn in range(3):
         for talk in range(8):
-            turns = tuple(Prefix(b"%d/%d" % (talk, at), 2000 + 500 * at) for at in range(turn + 1))
+            turns = tuple((b"%d/%d" % (talk, at), 2000 + 500 * at) for at in range(turn + 1))
             prompt = Prompt(system + turns, seed(b"%d" % talk))
             (told,) = desk.arrive(f"x{talk}", prompt=prompt)
             assert homes.setdefault(talk, told) == told
@@ -267,7 +268,7 @@ def test_a_conversation_stays_with_its_server() -> None:
 def test_in_turn_and_least_busy_remember_nothing() -> None:
     for strategy in (Strategy.ROUND_ROBIN, Strategy.LEAST_BUSY):
         desk = Desk(config(host("a", 4), host("b", 4), strategy=strategy))
-        prompt = Prompt((Prefix(b"x", 10),), 7)
+        prompt = Prompt(((b"x", 10),), 7)
         told = [desk.arrive(f"x{number}", prompt=prompt)[0][-1] for number in range(4)]
         assert told == ["a", "b", "a", "b"]
         assert desk.state.prefix_hits == desk.state.prefix_misses == 0

@@ -16,7 +16,6 @@ from puna_router.picker.config import (
     Strategy,
 )
 from puna_router.picker.endpoint import Request, Ticket
-from puna_router.picker.prefixes import Prefix
 from puna_router.picker.refusals import Refusal
 from puna_router.picker.scheduler import Decision, Hold, Pick, Scheduler
 
@@ -73,9 +72,7 @@ REQUESTS = st.builds(
     cluster=st.sampled_from(["ca", "cb", "da", "db", "other"]),
     target=st.sampled_from(["chat", "code:precise", "nothing"]),
     key=st.sampled_from(["x", "y", "z", ""]),
-    prompt=st.sampled_from(
-        [Prompt(), Prompt((Prefix(b"p", 9),), 1), Prompt((Prefix(b"q", 5),), 2)]
-    ),
+    prompt=st.sampled_from([Prompt(), Prompt(((b"p", 9),), 1), Prompt(((b"q", 5),), 2)]),
 )
 
 

@@ -16,11 +16,11 @@ def test_parts_add_up_and_differ_by_one_at_most(total: int, routers: int, offset
 
 
 def test_nobody_is_left_without_a_part_and_nothing_stays_nothing() -> None:
-    assert [1, 1, 1] == [Share(3, index).part(2) for index in range(3)]
+    assert [Share(3, index).part(2) for index in range(3)] == [1, 1, 1]
     assert Share(3, 0).part(0) == 0
 
 
 def test_the_larger_part_of_each_server_is_another_routers() -> None:
     first, second = Share(2, 0), Share(2, 1)
-    assert [2, 1] == [first.part(3, offset) for offset in (0, 1)]
-    assert [1, 2] == [second.part(3, offset) for offset in (0, 1)]
+    assert [first.part(3, offset) for offset in (0, 1)] == [2, 1]
+    assert [second.part(3, offset) for offset in (0, 1)] == [1, 2]
