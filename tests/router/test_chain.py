@@ -238,7 +238,9 @@ def test_paths_that_take_a_slot_are_the_ones_that_the_picker_is_asked_about() ->
     surface = (LUA / "surface.lua").read_text()
     kinds = {
         name
-        for name, text in re.findall(r"^local ([A-Z_]+) = \{(.*?)\}", surface, re.MULTILINE | re.DOTALL)
+        for name, text in re.findall(
+            r"^local ([A-Z_]+) = \{(.*?)\}", surface, re.MULTILINE | re.DOTALL
+        )
         if "slot = true" in text
     }
     paths = re.findall(r'^  \["(/[^"]+)"\] = (.*?),(?: --.*)?$', surface, re.MULTILINE)
