@@ -283,7 +283,7 @@ _PICKER: Final[
         tuple[
             str,
             str,
-            type[GaugeMetricFamily] | type[CounterMetricFamily],
+            type[GaugeMetricFamily | CounterMetricFamily],
             Callable[[EndpointState], float],
         ],
         ...,

@@ -1,4 +1,4 @@
-"""The chain of filters around the picker: what it is asked, what its answers become, what without it."""
+"""The chain of filters around the picker: what it is asked, what becomes of its answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from puna_router.control.routes import COUNTED, UNCOUNTED
 from tests.router.conftest import StartRouter
 from tests.router.program import RouterProgram, endpoint, eventually, revision
-from tests.router.stub import PROCESS, Recorded, Stub, Stubs, document
+from tests.router.stub import PROCESS, Recorded, Stubs, document
 
 CHAT = "/v1/chat/completions"
 LUA = Path(__file__).parents[2] / "operator" / "puna_router" / "lua"
@@ -83,7 +83,9 @@ def test_what_finds_no_place_is_refused_in_the_pickers_words(
 ) -> None:
     stub = stubs.start(paced(2))
     queue = {"maxDepth": 1, "timeoutSeconds": 1}
-    router = start_router([endpoint("chat", revision(slots=1), queue=queue)], {"chat": [stub.backend()]})
+    router = start_router(
+        [endpoint("chat", revision(slots=1), queue=queue)], {"chat": [stub.backend()]}
+    )
     router.wait_healthy(1)
     pool, answers = burst(router, 4)
     told = [answer.result() for answer in answers]
@@ -204,8 +206,8 @@ def test_nobody_outside_speaks_for_the_chain_or_hears_it(
     }
     for method, path in (("POST", CHAT), ("GET", "/endpoints/chat/props")):
         for _ in range(4):
-            body = {"json": {}} if method == "POST" else {}
-            answer = router.client.request(method, path, headers=forged, **body)
+            body: dict[str, str] | None = {} if method == "POST" else None
+            answer = router.client.request(method, path, headers=forged, json=body)
             assert answer.status_code == 200
             assert not [name for name in answer.headers if name.startswith("x-puna")]
     for stub in pair:
@@ -234,8 +236,9 @@ def test_only_what_takes_a_slot_asks_the_picker(stubs: Stubs, start_router: Star
 
 def test_paths_that_take_a_slot_are_the_ones_that_the_picker_is_asked_about() -> None:
     surface = (LUA / "surface.lua").read_text()
-    kinds = {name for name, text in re.findall(r"^local ([A-Z_]+) = \{(.*?)\}", surface, re.M | re.S) if "slot = true" in text}
-    paths = re.findall(r'^  \["(/[^"]+)"\] = (.*?),(?: --.*)?$', surface, re.M)
+    declared = re.findall(r"^local ([A-Z_]+) = \{(.*?)\}", surface, re.MULTILINE | re.DOTALL)
+    kinds = {name for name, text in declared if "slot = true" in text}
+    paths = re.findall(r'^  \["(/[^"]+)"\] = (.*?),(?: --.*)?$', surface, re.MULTILINE)
     for path, kind in paths:
         takes = kind in kinds or "slot = true" in kind
         asks = any(re.fullmatch(known, path) for known in (COUNTED, UNCOUNTED))
@@ -371,5 +374,7 @@ def test_each_request_leaves_one_line_without_its_body(
     pace = f"puna_router_inter_token_seconds_count{{{chat}}}"
     eventually(lambda: metric(router, pace) == 1)
     assert metric(router, f"puna_router_generation_seconds_total{{{chat}}}") == 0.112
-    tokens = 'puna_router_generated_tokens_total{endpoint="chat",key="none",revision="chat-aaaaaaaa"}'
+    tokens = (
+        'puna_router_generated_tokens_total{endpoint="chat",key="none",revision="chat-aaaaaaaa"}'
+    )
     assert metric(router, tokens) == 9

@@ -13,7 +13,7 @@ import pytest
 from tests.certificates import Authority
 from tests.router.conftest import StartRouter
 from tests.router.program import RouterProgram, endpoint, eventually, revision
-from tests.router.stub import Recorded, Stub, Stubs, document
+from tests.router.stub import Recorded, Stub, Stubs
 
 CHAT = "/v1/chat/completions"
 KEY = "backend-key"

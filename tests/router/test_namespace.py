@@ -263,9 +263,7 @@ def test_a_control_process_that_starts_again_disturbs_nothing(
     assert files == {path: path.stat().st_mtime_ns for path in files}
 
 
-def test_ready_routers_share_what_they_have(
-    where: Namespace, pod: RouterPod, stubs: Stubs
-) -> None:
+def test_ready_routers_share_what_they_have(where: Namespace, pod: RouterPod, stubs: Stubs) -> None:
     stub = stubs.start()
     assert pod.share() == (1, 0)
     for name in ("router-a", "router-c"):

@@ -43,9 +43,7 @@ def test_a_certificate_is_followed_and_ends_no_stream(
 ) -> None:
     first, second = Authority("first"), Authority("second")
     stub = stubs.start(stream(80, 0.05))
-    router = start_router(
-        [endpoint()], {"chat": [stub.backend()]}, tls=put(tmp_path, first)
-    )
+    router = start_router([endpoint()], {"chat": [stub.backend()]}, tls=put(tmp_path, first))
     eventually(lambda: router.state().endpoints["chat"].backends[0].healthy)
     assert accepts(router, first)
     assert not accepts(router, second)

@@ -11,6 +11,7 @@ from typing import Any
 from puna_router.control.health import HostHealth, HostKey
 from puna_router.control.unix_http import UnreachableError, request
 
+
 class AdminError(Exception):
     """Envoy does not answer: it is not running, starting or ending."""
 

@@ -191,11 +191,11 @@ class Controller:
     def _tell_picker(self, world: World) -> None:
         """Write what the picker needs to know, which changes with every host's health."""
         self._health.follow(
-            frozenset(host.key(name) for served in world.endpoints for name, host in served.members())
+            frozenset(
+                host.key(name) for served in world.endpoints for name, host in served.members()
+            )
         )
-        config = picker_config(
-            world, usable=self._health.usable, known=self._health.known, keys={}
-        )
+        config = picker_config(world, usable=self._health.usable, known=self._health.known, keys={})
         write(self._publisher.layout.picker, config.to_json())
 
     async def _publish(self, world: World) -> None:

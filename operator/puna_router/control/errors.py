@@ -10,6 +10,7 @@ from puna_router.control.world import Resource
 METADATA: Final = "puna"
 """Namespace of the dynamic metadata that the filters share."""
 
+
 @dataclass(frozen=True, slots=True)
 class LocalReply:
     """How one kind of Envoy's own replies is told to the client."""

@@ -161,4 +161,3 @@ def _member(secret: str, member: str, secrets: SecretData) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise UnusableExternalError(f"member {member} of Secret {secret} is no text") from None
-

@@ -62,7 +62,9 @@ class HealthView:
         for event in events:
             before = self._hosts.get(event.host)
             passes = event.passes if event.passes is not None else bool(before and before.passes)
-            ejected = event.ejected if event.ejected is not None else bool(before and before.ejected)
+            ejected = (
+                event.ejected if event.ejected is not None else bool(before and before.ejected)
+            )
             after = HostHealth(passes, ejected)
             changed = changed or after != before
             self._hosts[event.host] = after

@@ -154,9 +154,7 @@ async def stand_alone(path: Path, settings: Settings, directory: Path | None) ->
         programs = {
             # First, and ended last: it lets those through that wait in it.
             "picker": picker_arguments(directory, file.listen, settings.picker_port),
-            "envoy": serve_arguments(
-                settings.envoy, router.layout.bootstrap, settings.concurrency
-            ),
+            "envoy": serve_arguments(settings.envoy, router.layout.bootstrap, settings.concurrency),
         }
         children = [
             asyncio.create_task(ChildProcess(name, arguments).run())
