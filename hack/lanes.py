@@ -1,7 +1,7 @@
 """`make test`: the checks and all tiers of tests, side by side where they do not disturb.
 
-Builds, which take minutes the first time, run beside what measures no time: checks and tests of
-values. Then tests of single processes run beside tests with an API server; whole clusters alone.
+Builds, which take minutes the first time, get the processor time that checks and tests of values
+and of single processes leave. Tests with an API server follow the builds; whole clusters run alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ PYTHON: Final = sys.executable
 NOT_TESTS: Final = ("--ignore=tests/bench",)
 VALUES: Final = ("tests/unit", "tests/golden")
 """Folders whose tests compare values: how fast the machine is does not matter to them."""
+CHARTS: Final = "tests/charts"
+"""Folder whose tests need Helm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +42,24 @@ def stages() -> tuple[tuple[tuple[Job, ...], ...], ...]:
     """Stages one after the other; in each, lanes side by side; in each lane, job after job."""
     helm = "from tests.charts.helm import helm_binary; print(helm_binary())"
     # Whoever waits for a test should not wait for a compiler.
-    gently = ("nice", "-n", "10", PYTHON)
+    gently = ("nice", "-n", "19", PYTHON)
     ours = "not api and not e2e"
     return (
         (
             (
                 Job("check", ("make", "check")),
                 pytest_job("tests of values", "-m", ours, *VALUES),
+                pytest_job(
+                    "tests of processes",
+                    *("-m", ours, *(f"--ignore={folder}" for folder in (*VALUES, CHARTS))),
+                ),
             ),
             (
                 Job("Kubernetes programs", (*gently, "-m", "puna_cli", "binaries")),
                 Job("Helm", (*gently, "-c", helm)),
+                pytest_job("tests of the chart", "-m", ours, CHARTS),
+                pytest_job("tests with an API server", "-m", "api and not e2e"),
             ),
-        ),
-        (
-            (
-                pytest_job(
-                    "tests of processes",
-                    *("-m", ours, *(f"--ignore={folder}" for folder in VALUES)),
-                ),
-            ),
-            (pytest_job("tests with an API server", "-m", "api and not e2e"),),
         ),
         ((pytest_job("tests with a whole cluster", "-m", "e2e"),),),
     )

@@ -44,6 +44,8 @@ class FakeCluster:
     routers: dict[str, str | None] = field(default_factory=lambda: {"router-1": None})
     """Ready router Pods and the documents that they run."""
     unreachable: set[str] = field(default_factory=set)
+    refusing: set[str] = field(default_factory=set)
+    """Routers that refuse every document but the one they run."""
     served: set[str] = field(default_factory=set)
     """Processes that have had a ready Pod."""
     serial: int = 0
@@ -86,7 +88,7 @@ class FakeCluster:
                 break
         if only is not None:
             return made
-        if made.children is not None:
+        if made.children is not None and not made.partial:
             for stale in prune(self.objects.values(), made.children):
                 self.delete(key_of(stale))
         self.endpoint = self.endpoint.model_copy(update={"status": made.status})
@@ -105,6 +107,16 @@ class FakeCluster:
                 "spec": document,
                 "status": self.endpoint.status.to_dict(),
             }
+        )
+
+    def annotate(self, **annotations: str | None) -> None:
+        """Set annotations `puna.dev/<name>` of the endpoint, or remove them."""
+        metadata = self.endpoint.metadata
+        given = {f"puna.dev/{name}": value for name, value in annotations.items()}
+        kept = {name: value for name, value in metadata.annotations.items() if name not in given}
+        added = {name: value for name, value in given.items() if value is not None}
+        self.endpoint = self.endpoint.model_copy(
+            update={"metadata": metadata.model_copy(update={"annotations": kept | added})}
         )
 
     # What the API server does.
@@ -185,8 +197,9 @@ class FakeCluster:
         }
 
     def acknowledge(self, router: str) -> None:
-        """Let a router run the newest document."""
-        self.routers[router] = self.document()
+        """Let a router run the newest document, unless it refuses that."""
+        if router not in self.refusing:
+            self.routers[router] = self.document()
 
     def settle(self, *, passes: int = 40) -> None:
         """Let everything happen in turn until nothing changes any more."""
@@ -203,6 +216,13 @@ class FakeCluster:
             if self.state() == before:
                 return
         raise AssertionError(f"not at rest after {passes} passes")
+
+    def live_through(self) -> None:
+        """Let everything happen, holds of a canary too, until it is over or waits for promotion."""
+        self.settle()
+        while (canary := self.endpoint.status.canary) is not None and canary.hold_until is not None:
+            self.now = max(self.now, canary.hold_until)
+            self.settle()
 
     # What a test looks at.
 
@@ -228,6 +248,12 @@ class FakeCluster:
 
     def of_kind(self, kind: str) -> list[Manifest]:
         return [live for live in self.objects.values() if live["kind"] == kind]
+
+    def weights(self) -> dict[str, int]:
+        """Shares of the requests by revision, of those that get some."""
+        config = self.config()
+        shares = config.revisions if config is not None else ()
+        return {item.name: item.weight for item in shares if item.weight}
 
     def deployed(self) -> set[str]:
         """Processes that have a Deployment."""
@@ -257,8 +283,12 @@ class FakeCluster:
             for pod in self.pods.values()
             if any(item["status"] == "True" for item in pod["status"]["conditions"])
         )
+        refuses = name in self.refusing and document != self.document()
         state = EndpointState(
-            digest=config_digest(document), phase=EndpointPhase.APPLIED, backends=backends
+            digest=config_digest(document),
+            phase=EndpointPhase.REJECTED if refuses else EndpointPhase.APPLIED,
+            message="unknown member" if refuses else None,
+            backends=backends,
         )
         return RouterObservation(pod=name, reachable=True, state=state)
 

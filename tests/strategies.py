@@ -155,11 +155,75 @@ def listed_presets(draw: st.DrawFn, name: str) -> Preset:
 
 
 @st.composite
+def canary_steps(draw: st.DrawFn) -> list[dict[str, int]]:
+    """Steps that pass the CRD's rules: weights do not fall, and the last one alone may wait."""
+    weights = sorted(draw(st.lists(st.integers(0, 100), min_size=1, max_size=4)))
+    steps = [{"weight": weight, "holdSeconds": draw(st.integers(1, 60))} for weight in weights]
+    if draw(st.booleans()):
+        del steps[-1]["holdSeconds"]
+    return steps
+
+
+@st.composite
+def rollouts(draw: st.DrawFn) -> dict[str, Any]:
+    strategy = draw(st.sampled_from(["Surge", "Replace", "Canary"]))
+    if strategy != "Canary":
+        return {"strategy": strategy}
+    canary = {
+        "steps": draw(canary_steps()),
+        "replicas": draw(st.integers(1, 3)),
+        "stickiness": draw(st.sampled_from(["None", "Key"])),
+    }
+    return {"strategy": strategy, "canary": canary}
+
+
+ROUTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "strategy": st.sampled_from(["PrefixAffinity", "LeastBusy", "RoundRobin"]),
+        "queue": st.fixed_dictionaries(
+            {}, optional={"maxDepth": st.integers(0, 10_000), "timeoutSeconds": st.integers(1, 600)}
+        ),
+        "healthCheck": st.fixed_dictionaries(
+            {},
+            optional={
+                "intervalSeconds": st.integers(1, 300),
+                "failureThreshold": st.integers(1, 100),
+            },
+        ),
+        "retries": st.integers(0, 5),
+        "idleTimeoutSeconds": st.integers(301, 3600),
+        "keepAliveSeconds": st.integers(1, 299),
+    },
+)
+
+
+@st.composite
+def external_endpoints(draw: st.DrawFn) -> dict[str, Any]:
+    secure = draw(st.booleans())
+    external: dict[str, Any] = {
+        "name": draw(POOL_NAMES),
+        "url": f"http{'s' if secure else ''}://studio.example:8443",
+        "slots": draw(st.integers(1, 1024)),
+        "priority": draw(st.integers(0, 1)),
+    }
+    if draw(st.booleans()):
+        external["apiKeySecretRef"] = {"name": "a-secret", "key": "token"}
+    if secure and draw(st.booleans()):
+        external["caSecretRef"] = {"name": "a-secret"}
+    return external
+
+
+@st.composite
 def endpoints(draw: st.DrawFn) -> tuple[LLMEndpoint, dict[str, Preset]]:
     """An endpoint that can be carried out, and the presets that it names."""
     spec: dict[str, Any] = {
         "model": draw(model_sources()),
-        "rollout": {"strategy": draw(st.sampled_from(["Surge", "Replace"]))},
+        "rollout": draw(rollouts()),
+        "routing": draw(ROUTINGS),
+        "externalEndpoints": draw(
+            st.lists(external_endpoints(), max_size=2, unique_by=lambda item: str(item["name"]))
+        ),
     }
     if draw(st.booleans()):
         names = draw(st.lists(POOL_NAMES, min_size=1, max_size=3, unique=True))
@@ -175,6 +239,9 @@ def endpoints(draw: st.DrawFn) -> tuple[LLMEndpoint, dict[str, Preset]]:
     if draw(st.booleans()):
         named.append(draw(listed_presets("precise")))
         spec["presets"] = ["precise"]
+    if draw(st.booleans()):
+        rates = st.fixed_dictionaries({}, optional={"burst": st.integers(1, 1_000_000)})
+        spec["access"] = {"apiKeySecretRef": {"name": "a-secret"}, "rateLimit": draw(rates)}
     resource = factories.endpoint(
         name=draw(NAMES), namespace=draw(NAMES), generation=draw(st.integers(1, 9)), **spec
     )
@@ -369,5 +436,13 @@ def carry_out(cluster: FakeCluster, happening: Happening) -> None:
             cluster.edit(rollout={"strategy": "Replace"})
         case "surge":
             cluster.edit(rollout={"strategy": "Surge"})
+        case "promote" | "abort":
+            canary = cluster.endpoint.status.canary
+            name = canary.revision if canary else "00000000"
+            cluster.annotate(**{happening.name: f"{name}/{number}"})
+        case "hold":
+            canary = cluster.endpoint.status.canary
+            if canary is not None and canary.hold_until is not None:
+                cluster.now = max(cluster.now, canary.hold_until)
         case "wait":
             cluster.now += timedelta(seconds=number * 10)

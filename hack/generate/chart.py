@@ -10,7 +10,7 @@ import yaml
 
 from hack.generate.markdown import NOTE, code, table
 from hack.generate.values import Value, object_schema
-from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES, SECRET_RULES
+from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES
 
 INTRODUCTION: Final = """\
 Installs the custom resources, the operator and its permissions:
@@ -22,6 +22,7 @@ LLMEndpoint in place (`crds.keep`). Install one release per cluster. With `setti
 the operator serves one namespace, and its permissions end there too.
 """
 _STRINGS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+_AMOUNTS: Final = {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}
 DEFINITIONS: Final = {
     "accelerator": {
         "type": "object",
@@ -34,7 +35,12 @@ DEFINITIONS: Final = {
             "runtimeClass": {"type": ["string", "null"]},
             "gpuLayers": {"type": "integer", "minimum": 0},
         },
-    }
+    },
+    "resources": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"requests": _AMOUNTS, "limits": _AMOUNTS},
+    },
 }
 """Schemas that values.yaml refers to."""
 
@@ -63,11 +69,6 @@ def operator_rules() -> str:
 def router_rules() -> str:
     """Return the rules of ClusterRole `puna-router`."""
     return _yaml(ROUTER_RULES)
-
-
-def secret_rules() -> str:
-    """Return the rules that `rbac.checkSecrets` adds."""
-    return _yaml(SECRET_RULES)
 
 
 def values_schema(values: tuple[Value, ...]) -> str:

@@ -21,7 +21,6 @@ def generated_files(root: Path) -> dict[str, str]:
     files = {
         "charts/puna/files/operator-rules.yaml": HEADER + chart.operator_rules(),
         "charts/puna/files/router-rules.yaml": HEADER + chart.router_rules(),
-        "charts/puna/files/secret-rules.yaml": HEADER + chart.secret_rules(),
         "charts/puna/values.schema.json": chart.values_schema(values),
         "charts/puna/README.md": chart.readme(values),
         "docs/adr/README.md": records.index_page(root / "docs/adr"),

@@ -11,6 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from puna import __version__
 from puna.cluster.connection import CredentialsError
 from puna.listener import ListenError
@@ -36,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     _collect_seldom()
     try:
         settings = Settings.from_env(os.environ)
-        asyncio.run(_until_stopped(settings, options.kubeconfig))
+        uvloop.run(_until_stopped(settings, options.kubeconfig))
     except (SettingsError, CredentialsError, ListenError) as error:
         log.error("%s", error)  # noqa: TRY400 - the message is for users, a traceback is not
         return 2

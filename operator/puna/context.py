@@ -19,7 +19,7 @@ from puna.cluster.telemetry import Telemetry
 from puna.cluster.unlabelled import Unlabelled
 from puna.core.findings import Finding
 from puna.core.keyed_queue import Key
-from puna.core.plan import Manifest, ObjectKey, key_of
+from puna.core.plan import Manifest, ObjectKey, Ref, key_of
 from puna.core.trim import trim
 from puna.metrics import Metrics
 from puna.parsed import Parsed
@@ -48,6 +48,8 @@ class Context:
     presets: Parsed[Preset]
     obstacles: dict[str, Finding] = field(default_factory=dict)
     """What keeps a namespace's router from being built, by namespace."""
+    acknowledged: dict[Ref, str] = field(default_factory=dict)
+    """Digest of the document that all routers ran when they were asked last, by endpoint."""
     rewritten: dict[ObjectKey, tuple[Manifest, tuple[object, ...]]] = field(default_factory=dict)
     """Children that admission changed on the way in: what we wanted, and what became of it."""
     writing: dict[ObjectKey, list[Change]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from puna.context import Context
 from puna.core.naming import BACKEND_KEY_NAME, ROUTER_NAME
 from puna.core.ownership import field_set, is_controlled_by
 from puna.core.plan import Manifest, Ref
+from puna.core.readiness import is_ready
 from puna.endpoint.accept import claim_names, secret_names
 from puna.endpoint.effective import preset_names
 from puna.endpoint.model_volume import FETCH
@@ -25,9 +26,9 @@ from puna.endpoint.observed import ObservedEndpoint, RouterObservation
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
 from puna.parsed import InvalidResourceError
 from puna.store import Store, ref_of
-from puna.triggers import ENDPOINT, endpoint_key, is_ready, router_pods
+from puna.triggers import ENDPOINT, endpoint_key, router_pods
 from puna_fetch.config import Progress
-from puna_router.config import LABEL_PROCESS
+from puna_router.config import CONFIG_KEY, LABEL_PROCESS, config_digest
 
 KEY_BYTES: Final = 32
 NEW_SECONDS: Final = 2.0
@@ -41,14 +42,20 @@ async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedE
     ref = Ref(namespace, endpoint.metadata.name)
     children = tuple(children_of(store, endpoint.metadata.uid))
     pods = tuple(pods_of(store, ref))
-    asked = needs_router_state(endpoint, children, pods)
+    document = document_of(children)
+    asked = needs_router_state(
+        endpoint, children, pods, known=context.acknowledged.get(ref) == document
+    )
+    routers = await _routers(context, ref, asked=asked)
+    if asked and document is not None and _run_by_all(routers, document):
+        context.acknowledged[ref] = document
     return ObservedEndpoint(
         children=children,
         pods=pods,
         presets=_presets(context, endpoint),
         missing_secrets=await _missing_secrets(context, endpoint),
         claims=await _claims(context, endpoint),
-        routers=await _routers(context, ref, asked=asked),
+        routers=routers,
         routers_asked=asked,
         progress=_progress(context, ref, pods),
         backend_key=backend_key(store, namespace),
@@ -73,6 +80,7 @@ def find_endpoint(context: Context, ref: Ref) -> LLMEndpoint | None:
     """
     manifest = context.store.find(ENDPOINT, ref)
     if manifest is None or "deletionTimestamp" in manifest["metadata"]:
+        context.acknowledged.pop(ref, None)
         return None
     return context.endpoints.parse(manifest)
 
@@ -133,13 +141,29 @@ def pods_of(store: Store, endpoint: Ref) -> Iterable[Manifest]:
             yield manifest
 
 
+def document_of(children: Iterable[Manifest]) -> str | None:
+    """Return the digest of the document that the routers are given, once there is one."""
+    return next(
+        (
+            config_digest(child["data"][CONFIG_KEY])
+            for child in children
+            if child["kind"] == "ConfigMap" and CONFIG_KEY in child.get("data", {})
+        ),
+        None,
+    )
+
+
 def needs_router_state(
-    endpoint: LLMEndpoint, children: Iterable[Manifest], pods: Iterable[Manifest]
+    endpoint: LLMEndpoint,
+    children: Iterable[Manifest],
+    pods: Iterable[Manifest],
+    *,
+    known: bool,
 ) -> bool:
     """Return whether a plan depends on what the routers serve.
 
-    So it is while a Pod could serve but the endpoint is not Ready, and while an old process waits
-    for the routers to let go of it.
+    So it is while a server could answer and the endpoint is not Ready, while an old process waits
+    for the routers to let go of it, and while it is not known that they run the present document.
     """
     ready = find(endpoint.status.conditions, ConditionType.READY)
     processes = {
@@ -147,8 +171,8 @@ def needs_router_state(
         for child in children
         if child["kind"] == "Deployment"
     }
-    settled = ready is not None and ready.status == "True" and len(processes) <= 1
-    return not settled and any(map(is_ready, pods))
+    settled = ready is not None and ready.status == "True" and len(processes) <= 1 and known
+    return not settled and (bool(endpoint.spec.external_endpoints) or any(map(is_ready, pods)))
 
 
 def starting_seconds(observed: ObservedEndpoint, now: datetime) -> float:
@@ -192,6 +216,12 @@ async def _routers(context: Context, ref: Ref, *, asked: bool) -> tuple[RouterOb
     return tuple(await asyncio.gather(*map(ask, ready)))
 
 
+def _run_by_all(routers: Iterable[RouterObservation], document: str) -> bool:
+    """Return whether routers answer, and all that do run the document."""
+    states = [router.state for router in routers if router.reachable]
+    return bool(states) and all(state is not None and state.digest == document for state in states)
+
+
 def _presets(context: Context, endpoint: LLMEndpoint) -> dict[str, Preset]:
     namespace = endpoint.metadata.namespace
     found = {
@@ -210,7 +240,7 @@ async def _missing_secrets(context: Context, endpoint: LLMEndpoint) -> frozenset
     return frozenset(
         [
             name
-            for name in secret_names(endpoint.spec.model)
+            for name in secret_names(endpoint.spec)
             if not await context.references.has_secret(Ref(namespace, name))
         ]
     )

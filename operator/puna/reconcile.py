@@ -85,7 +85,7 @@ async def reconcile(
             return Outcome(0.0)
         if work.rejected is not None:
             plan = decide(rejected=work.rejected)
-        elif plan.children is not None:
+        elif plan.children is not None and not plan.partial:
             await work.prune(observed.children, plan.children)
         work.waiting = bool(orphaned)
         if work.applied and work.rejected is None and not work.started:

@@ -7,9 +7,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -25,6 +27,7 @@ from puna.cluster.resources import WATCHED
 from puna.cluster.telemetry import Telemetry
 from puna.cluster.unlabelled import Unlabelled
 from puna.context import Context
+from puna.core.readiness import condition_of
 from puna.core.trim import trim
 from puna.endpoint.model_volume import FETCH
 from puna.health import Limits, Vitals
@@ -35,7 +38,7 @@ from puna.parsed import Parsed
 from puna.passes import Passes
 from puna.settings import Settings
 from puna.store import Change, Store
-from puna.triggers import ENDPOINT, condition_of, initial_wakes
+from puna.triggers import ENDPOINT, initial_wakes
 from puna.wakeups import Wakeups
 
 VITALS_SECONDS: Final = 1.0
@@ -75,7 +78,7 @@ class Runtime:
         client = Client(connection, self.metrics.count_request)
         wakeups = Wakeups(settings.workers, time.monotonic)
         self.context: Final = Context(
-            settings=settings,
+            settings=replace(settings, api_server_host=urlsplit(connection.host).hostname),
             store=store,
             client=client,
             unlabelled=Unlabelled(client),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from puna.api.llmendpoint import Accelerator
-from puna.api.resource import Model
+from puna.api.llmendpoint import Accelerator, Resources
+from puna.api.resource import DNS_1123, Model
 from puna_node.config import (
     LABEL_ACCELERATOR,
     PROVIDER,
     RESOURCE_METAL,
     TAINT_PROVIDER,
 )
+from puna_router.config import Strategy
 
 PREFIX: Final = "PUNA_"
 VERSION_TAG: Final = "0.1.0"
@@ -25,6 +27,7 @@ IMAGE_PUNA: Final = "ghcr.io/puna-dev/puna"
 IMAGE_ROUTER: Final = "ghcr.io/puna-dev/router"
 IMAGE_LLAMA_SERVER: Final = "ghcr.io/puna-dev/llama-server"
 ServiceType: TypeAlias = Literal["ClusterIP", "NodePort", "LoadBalancer"]
+ValueT = TypeVar("ValueT")
 LARGEST_PORT: Final = 65535
 SERVICE_TYPES: Final[tuple[ServiceType, ...]] = ("ClusterIP", "NodePort", "LoadBalancer")
 
@@ -76,6 +79,14 @@ DEFAULT_ACCELERATORS: Final[Mapping[Accelerator, AcceleratorProfile]] = {
 }
 
 
+DEFAULT_ROUTER_RESOURCES: Final[Mapping[str, Resources]] = {
+    "control": Resources(requests={"cpu": "50m", "memory": "96Mi"}),
+    "envoy": Resources(requests={"cpu": "100m", "memory": "96Mi"}),
+    "picker": Resources(requests={"cpu": "50m", "memory": "64Mi"}),
+}
+"""Compute resources of each container of a router."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouterSettings:
     """The router of a namespace."""
@@ -89,9 +100,27 @@ class RouterSettings:
     service_type: ServiceType = "ClusterIP"
     """Type of Service `puna-router`: ClusterIP, NodePort or LoadBalancer; an endpoint's own Service
     is always a ClusterIP."""
+    tls_secret: str | None = None
+    """Secret of type kubernetes.io/tls, in each namespace with an LLMEndpoint, that the router
+    serves clients with, on port 443 of its Services; None: plain HTTP on port 80."""
+    resources: Mapping[str, Resources] = field(
+        default_factory=lambda: dict(DEFAULT_ROUTER_RESOURCES)
+    )
+    """Compute resources of the router's containers, a JSON object by container (`control`, `envoy`,
+    `picker`), for example `{"envoy": {"limits": {"memory": "1Gi"}}}`."""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that a router's node must have, a JSON object."""
+    tolerations: tuple[Mapping[str, str | int], ...] = ()
+    """Taints that a router accepts, a JSON list."""
     drain_seconds: int = 30
     """Time that streams get to end when a router stops."""
-    health_interval_seconds: float = 2
+    strategy: Strategy = Strategy.PREFIX_AFFINITY
+    """How a backend is chosen among those with a free slot."""
+    queue_max_depth: int = 32
+    """Requests that may wait for a slot."""
+    queue_timeout_seconds: int = 60
+    """Longest wait for a slot."""
+    health_interval_seconds: int = 2
     """Time between two health checks of a backend."""
     health_failure_threshold: int = 2
     """Failed checks in a row that exclude a backend."""
@@ -101,6 +130,12 @@ class RouterSettings:
     """Longest silence of a stream."""
     keep_alive_seconds: int = 15
     """Interval of comments in a stream."""
+
+    @property
+    def service_port(self) -> dict[str, str | int]:
+        """Port of a Service in front of routers."""
+        name, port = ("https", 443) if self.tls_secret else ("http", 80)
+        return {"name": name, "port": port, "targetPort": "http", "protocol": "TCP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +153,13 @@ class Settings:
     router: RouterSettings = RouterSettings()
     """The router of a namespace."""
     public_url: str = "http://{endpoint}.{namespace}.svc/v1"
-    """Base url shown in an endpoint's status."""
+    """Base url shown in an endpoint's status; https:// where it is not set and routers have TLS."""
     model_folders: tuple[str, ...] = ()
     """Folders of the nodes that `file://` models may lie in."""
     model_cache_host_path: str | None = None
     """Folder of the nodes that keeps fetched models; None: a folder of each Pod."""
     allowed_networks: tuple[str, ...] = ()
-    """CIDRs, beside public addresses, that models may be fetched from."""
+    """CIDRs, beside public addresses, that models are fetched from and external servers lie in."""
     model_max_bytes: int = 1024**4
     """Largest model that is downloaded, in bytes."""
     progress_deadline_seconds: int = 3600
@@ -139,6 +174,8 @@ class Settings:
     """Resources reconciled at once."""
     listen: str = "0.0.0.0:8081"
     """Address of /healthz and /metrics."""
+    api_server_host: str | None = None
+    """Host of the API server that the operator is connected to."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -149,7 +186,7 @@ class Settings:
         """
         read = _Reader(environ)
         default, router = cls(), RouterSettings()
-        return cls(
+        made = cls(
             watch_namespace=read.text("WATCH_NAMESPACE", "") or None,
             fetch_image=read.text("FETCH_IMAGE", default.fetch_image),
             accelerators=read.accelerators(),
@@ -159,6 +196,10 @@ class Settings:
                 bind_address=read.text("ROUTER_BIND_ADDRESS", router.bind_address),
                 service_type=read.service_type(router.service_type),
                 drain_seconds=read.number("ROUTER_DRAIN_SECONDS", router.drain_seconds),
+                tls_secret=read.name("ROUTER_TLS_SECRET"),
+                resources=read.router_resources(),
+                node_selector=read.json("ROUTER_NODE_SELECTOR", _LABELS, {}),
+                tolerations=read.json("ROUTER_TOLERATIONS", _TOLERATIONS, ()),
             ),
             public_url=read.url("PUBLIC_URL", default.public_url),
             model_folders=read.paths("MODEL_FOLDERS"),
@@ -174,6 +215,9 @@ class Settings:
             workers=read.number("WORKERS", default.workers, at_least=1),
             listen=read.address("LISTEN", default.listen),
         )
+        if made.router.tls_secret and made.public_url == default.public_url:
+            return replace(made, public_url=made.public_url.replace("http:", "https:", 1))
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,14 +287,37 @@ class _Reader:
             f"{PREFIX}ROUTER_SERVICE_TYPE: {text!r} is none of {', '.join(SERVICE_TYPES)}"
         )
 
-    def accelerators(self) -> Mapping[Accelerator, AcceleratorProfile]:
-        """Read `PUNA_ACCELERATORS`, a JSON object of overrides by accelerator."""
+    def name(self, name: str) -> str | None:
+        text = self.text(name, "")
+        if text and re.fullmatch(DNS_1123, text) is None:
+            raise SettingsError(f"{PREFIX}{name}: {text!r} is not the name of an object")
+        return text or None
+
+    def json(self, name: str, form: TypeAdapter[ValueT], default: ValueT) -> ValueT:
+        text = self.text(name, "")
+        if not text:
+            return default
         try:
-            overrides = _OVERRIDES.validate_json(self.text("ACCELERATORS", "{}"))
+            return form.validate_json(text)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join((f"{PREFIX}ACCELERATORS", *map(str, first["loc"])))
+            place = ".".join((f"{PREFIX}{name}", *map(str, first["loc"])))
             raise SettingsError(f"{place}: {first['msg']}") from None
+
+    def router_resources(self) -> Mapping[str, Resources]:
+        """Read `PUNA_ROUTER_RESOURCES`, a JSON object of overrides by container."""
+        given = self.json("ROUTER_RESOURCES", _RESOURCES, {})
+        return dict(DEFAULT_ROUTER_RESOURCES) | {
+            container: Resources(
+                requests=dict(DEFAULT_ROUTER_RESOURCES[container].requests) | resources.requests,
+                limits=resources.limits,
+            )
+            for container, resources in given.items()
+        }
+
+    def accelerators(self) -> Mapping[Accelerator, AcceleratorProfile]:
+        """Read `PUNA_ACCELERATORS`, a JSON object of overrides by accelerator."""
+        overrides = self.json("ACCELERATORS", _OVERRIDES, {})
         return dict(DEFAULT_ACCELERATORS) | {
             accelerator: replace(DEFAULT_ACCELERATORS[accelerator], **override.members())
             for accelerator, override in overrides.items()
@@ -274,7 +341,16 @@ class _ProfileOverride(Model):
         return self.model_dump(exclude_unset=True)
 
 
+class _Resources(Resources):
+    """Compute resources of a container; a member that does not exist is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 _OVERRIDES: Final = TypeAdapter(dict[Accelerator, _ProfileOverride])
+_RESOURCES: Final = TypeAdapter(dict[Literal["control", "envoy", "picker"], _Resources])
+_LABELS: Final[TypeAdapter[Mapping[str, str]]] = TypeAdapter(Mapping[str, str])
+_TOLERATIONS: Final = TypeAdapter(tuple[Mapping[str, str | int], ...])
 
 
 def _absolute(name: str, folder: str) -> str:

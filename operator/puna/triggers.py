@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from puna.api.llmendpoint import LLMEndpoint
 from puna.core.keyed_queue import Key
-from puna.core.naming import BACKEND_KEY_NAME, COMPONENT, COMPONENT_ROUTER, ROUTER_NAME
+from puna.core.naming import (
+    ANNOTATION_ABORT,
+    ANNOTATION_PROMOTE,
+    BACKEND_KEY_NAME,
+    COMPONENT,
+    COMPONENT_ROUTER,
+    ROUTER_NAME,
+)
 from puna.core.ownership import is_controlled_by
 from puna.core.plan import Manifest, Ref
+from puna.core.readiness import condition_of, is_ready
 from puna.store import Change, endpoint_of, ref_of
 
 ENDPOINT: Final = LLMEndpoint.kind
@@ -22,6 +30,9 @@ ANCHOR_SECONDS: Final = 2.0
 """Time in which endpoints that come and go are gathered for one write of the anchor."""
 ROUTER_LOSS_SECONDS: Final = 1.0
 """Time for another router to take over before every endpoint is told that there is none."""
+
+
+_EXTERNAL_SECRETS: Final = ("apiKeySecretRef", "caSecretRef")
 
 
 class Wake(NamedTuple):
@@ -102,10 +113,27 @@ def _endpoint_changed(change: Change, store: Lookup) -> Iterator[Wake]:
         )
     if after is None:
         return
-    if before is None or content(before) != content(after):
+    if _secrets(before) != _secrets(after):
+        yield Wake(namespace_key(ref.namespace), urgent=True)
+    if before is None or content(before) != content(after) or _orders(before) != _orders(after):
         yield Wake(endpoint_key(ref), urgent=True)
     else:
         yield Wake(endpoint_key(ref), delay=SETTLE_SECONDS)
+
+
+def _secrets(endpoint: Manifest | None) -> list[Any]:
+    """Return the parts of a spec that name Secrets for the router to read."""
+    spec = endpoint.get("spec", {}) if endpoint else {}
+    named = [spec.get("access", {}).get("apiKeySecretRef")]
+    for external in spec.get("externalEndpoints", ()):
+        named += [external.get(name) for name in _EXTERNAL_SECRETS]
+    return [ref for ref in named if ref]
+
+
+def _orders(endpoint: Manifest) -> list[str | None]:
+    """Return what people order of a canary."""
+    annotations = endpoint["metadata"].get("annotations", {})
+    return [annotations.get(name) for name in (ANNOTATION_PROMOTE, ANNOTATION_ABORT)]
 
 
 def _preset_changed(preset: Manifest, store: Lookup) -> Iterator[Wake]:
@@ -118,7 +146,7 @@ def _preset_changed(preset: Manifest, store: Lookup) -> Iterator[Wake]:
 
 def _router_pod_changed(change: Change, store: Lookup) -> Iterator[Wake]:
     """Wake those who wait for a router, or everybody once there is none."""
-    if is_ready(change.before) == is_ready(change.after) and change.after is not None:
+    if not _is_news(change):
         return
     namespace = ref_of(change.manifest).namespace
     yield Wake(namespace_key(namespace))
@@ -159,34 +187,20 @@ def _child_changed(change: Change) -> Iterator[Wake]:
 def router_pods(store: Lookup, namespace: str) -> list[Manifest]:
     """Return the Pods of a namespace's router."""
     return [
-        pod for pod in store.in_namespace("Pod", namespace) if _component(pod) == COMPONENT_ROUTER
+        manifest
+        for manifest in store.labelled(Ref(namespace, ROUTER_NAME))
+        if manifest["kind"] == "Pod" and _component(manifest) == COMPONENT_ROUTER
     ]
-
-
-def is_ready(pod: Manifest | None) -> bool:
-    """Return whether a Pod is ready and stays."""
-    return (
-        pod is not None
-        and "deletionTimestamp" not in pod["metadata"]
-        and condition_of(pod, "Ready") == "True"
-    )
 
 
 def _is_news(change: Change) -> bool:
     """Return whether a Pod's readiness changed or the Pod is gone: people wait for that."""
-    return change.after is None or is_ready(change.before) != is_ready(change.after)
+    before, after = change
+    return after is None or (before is not None and is_ready(before)) != is_ready(after)
 
 
 def _says_ready(endpoint: Manifest) -> bool:
     return condition_of(endpoint, "Ready") == "True"
-
-
-def condition_of(manifest: Manifest, kind: str) -> str | None:
-    """Return the status of an object's condition."""
-    for condition in manifest.get("status", {}).get("conditions", ()):
-        if condition["type"] == kind:
-            return str(condition["status"])
-    return None
 
 
 def _component(manifest: Manifest) -> str | None:

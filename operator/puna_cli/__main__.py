@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from rich.table import Table
 
 from puna_cli.cluster.settle import UpOptions
 from puna_cli.errors import CommandError
+from puna_cli.keys.command import key_group
+from puna_cli.kubectl import Kubectl
 from puna_cli.report import Report
 
 NOT_UP = 3
@@ -147,6 +150,7 @@ def status_command(*, name: str) -> None:
 @click.option("--namespace", "-n", default="default", show_default=True)
 @click.option("--url", help="Base URL of another router, ending in /v1.")
 @click.option("--max-tokens", type=click.IntRange(1))
+@click.option("--key", envvar="PUNA_API_KEY", help="API key; PUNA_API_KEY if not given.")
 @click.argument("endpoint")
 @click.argument("prompt", required=False)
 def chat_command(
@@ -155,6 +159,7 @@ def chat_command(
     namespace: str,
     url: str | None,
     max_tokens: int | None,
+    key: str | None,
     endpoint: str,
     prompt: str | None,
 ) -> None:
@@ -168,7 +173,57 @@ def chat_command(
         if state is None or state.kubeconfig is not None:
             raise CommandError(f"there is no local cluster {name}: `puna up`, or name --url")
         url = f"{state.front}/namespaces/{namespace}/v1"
-    talk(url.rstrip("/"), endpoint, prompt, Report(), max_tokens=max_tokens)
+    talk(url.rstrip("/"), endpoint, prompt, Report(), max_tokens=max_tokens, key=key)
+
+
+def order_options(command: Any) -> Any:
+    """Options of the commands that give an order for a canary."""
+    for option in (
+        click.argument("endpoint"),
+        click.option("--namespace", "-n", default="default", show_default=True),
+        click.option(
+            "--kubeconfig",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="Of another cluster than the local one.",
+        ),
+        name_option,
+    ):
+        command = option(command)
+    return command
+
+
+@main.command("promote")
+@order_options
+def promote_command(*, endpoint: str, namespace: str, **cluster: Any) -> None:
+    """Let the canary of ENDPOINT take over."""
+    from puna_cli.canary import promote  # noqa: PLC0415 - slow to import
+
+    Report().text(promote(_kubectl(**cluster), namespace, endpoint, now=int(time.time())))
+
+
+@main.command("abort")
+@order_options
+def abort_command(*, endpoint: str, namespace: str, **cluster: Any) -> None:
+    """End the canary of ENDPOINT: the stable revision gets all requests."""
+    from puna_cli.canary import abort  # noqa: PLC0415 - slow to import
+
+    Report().text(abort(_kubectl(**cluster), namespace, endpoint, now=int(time.time())))
+
+
+def _kubectl(*, name: str, kubeconfig: Path | None) -> Kubectl:
+    """Return kubectl for a kubeconfig, or for a cluster that `puna up` knows."""
+    from puna_cli.binaries.find import find_kubectl  # noqa: PLC0415
+    from puna_cli.cluster.state import read_state  # noqa: PLC0415
+    from puna_cli.paths import cluster_paths  # noqa: PLC0415
+    from puna_cli.report import Step  # noqa: PLC0415
+
+    if kubeconfig is None:
+        paths = cluster_paths(os.environ, name)
+        state = read_state(paths)
+        if state is None:
+            raise CommandError(f"there is no cluster {name}: `puna up`, or name --kubeconfig")
+        kubeconfig = Path(state.kubeconfig or paths.kubeconfig)
+    return Kubectl(find_kubectl(os.environ, Step(Report().console, "kubectl")), kubeconfig)
 
 
 @main.command(
@@ -213,6 +268,9 @@ def demo_command(**options: Any) -> None:
     from puna_cli.demo import demo  # noqa: PLC0415
 
     demo(UpOptions(**options), os.environ, Report())
+
+
+main.add_command(key_group)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,6 @@ class Document(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         extra="forbid",
-        use_attribute_docstrings=True,
     )
 
 

@@ -6,12 +6,11 @@ The operator renders `EndpointConfig` into a ConfigMap per endpoint; a single ho
 
 from __future__ import annotations
 
-from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 LABEL_ENDPOINT: Final = "puna.dev/endpoint"
@@ -46,7 +45,6 @@ class Document(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         extra="ignore",
-        use_attribute_docstrings=True,
     )
 
     def to_json(self) -> str:
@@ -106,8 +104,11 @@ class Stickiness(StrEnum):
 class ApiKey(Document):
     """One API key, as a data member of a Secret: `<name of the key>: <this document>`.
 
-    The key itself is stored nowhere.
+    The key itself is stored nowhere. A member that is not known here makes the document no key:
+    a misspelt limit would be none.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 (hex) of the key: 256 random bits need no slow hash."""
@@ -121,7 +122,7 @@ class ApiKey(Document):
     """Prompt and generated tokens; absent: no limit."""
     max_concurrency: int | None = Field(default=None, ge=1, le=10_000)
     """Requests under way at once, waiting ones too; absent: no limit."""
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
     """When the key ends; absent: never."""
 
 
@@ -280,6 +281,8 @@ class EndpointState(Document):
     phase: EndpointPhase
     message: str | None = None
     """Why the newest document was refused, in Envoy's words."""
+    access: str | None = None
+    """Which members of the Secret with the endpoint's keys are no keys, or why none can be read."""
     backends: tuple[BackendState, ...] = ()
 
 

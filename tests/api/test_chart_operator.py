@@ -32,8 +32,9 @@ CREATED = {
     ("networking.k8s.io", "networkpolicies"),
     ("policy", "poddisruptionbudgets"),
     ("rbac.authorization.k8s.io", "rolebindings"),
+    ("rbac.authorization.k8s.io", "roles"),
 }
-"""Every kind of child that an endpoint with two replicas has."""
+"""Every kind of child that an endpoint with two replicas and API keys has."""
 
 
 @pytest.fixture
@@ -67,6 +68,7 @@ def endpoint(namespace: str) -> dict[str, Any]:
             "model": {"uri": "https://example.org/a.gguf", "sha256": "0" * 64},
             "accelerator": "cpu",
             "replicas": 2,
+            "access": {"apiKeySecretRef": {"name": "api-keys"}},
         },
     }
 

@@ -45,11 +45,16 @@ ENDPOINTS: dict[str, Node] = {
         "presetRef": {"name": "balanced"},
         "presets": ["precise", "creative"],
         "rollout": {"strategy": "Replace"},
+        "access": {
+            "apiKeySecretRef": {"name": "team-keys"},
+            "rateLimit": {"requestsPerMinute": 60, "burst": 3},
+        },
     },
     "empty-objects": {
         "model": {"uri": "pvc://claim/a/b.gguf"},
         "accelerator": "metal",
         "rollout": {},
+        "access": {"apiKeySecretRef": {"name": "team-keys"}, "rateLimit": {}},
         "resources": {},
         "pools": [],
         "presets": [],

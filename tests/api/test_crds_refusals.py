@@ -44,6 +44,15 @@ def preset(name: str = "precise", **spec: Any) -> Node:
     }
 
 
+def with_canary(*steps: Node, **canary: Any) -> Node:
+    return endpoint(rollout={"strategy": "Canary", "canary": {"steps": list(steps)} | canary})
+
+
+def with_external(**members: Any) -> Node:
+    return endpoint(externalEndpoints=[EXTERNAL | members])
+
+
+EXTERNAL = {"name": "studio", "url": "https://studio.example"}
 POOL = {"name": "main", "accelerator": "cpu"}
 HTTPS = "https://example.org/a.gguf"
 
@@ -143,6 +152,130 @@ REFUSED = [
     ),
     ("same-preset-twice", endpoint(presets=["a", "a"]), "spec.presets[1]", "Duplicate value"),
     ("strategy", endpoint(rollout={"strategy": "Now"}), "spec.rollout.strategy", "Unsupported"),
+    # How a canary takes over.
+    (
+        "canary-without-steps",
+        endpoint(rollout={"strategy": "Canary"}),
+        "spec.rollout.canary",
+        "required for strategy Canary",
+    ),
+    (
+        "steps-of-a-surge",
+        endpoint(rollout={"canary": {"steps": [{"weight": 10}]}}),
+        "spec.rollout.canary",
+        "is for strategy Canary alone",
+    ),
+    ("no-steps", with_canary(), "spec.rollout.canary.steps", "at least 1 items"),
+    (
+        "too-many-steps",
+        with_canary(*({"weight": 1, "holdSeconds": 1},) * 11),
+        "spec.rollout.canary.steps",
+        "must have at most 10 items",
+    ),
+    (
+        "falling-weights",
+        with_canary({"weight": 50, "holdSeconds": 1}, {"weight": 10}),
+        "spec.rollout.canary.steps",
+        "weights must not fall",
+    ),
+    (
+        "a-step-that-ends-the-canary",
+        with_canary({"weight": 10}, {"weight": 50, "holdSeconds": 1}),
+        "spec.rollout.canary.steps",
+        "only the last step may wait for promotion",
+    ),
+    (
+        "two-steps-that-wait",
+        with_canary({"weight": 10}, {"weight": 50}),
+        "spec.rollout.canary.steps",
+        "only the last step may wait for promotion",
+    ),
+    (
+        "weight",
+        with_canary({"weight": 101}),
+        "spec.rollout.canary.steps[0].weight",
+        "less than or equal to 100",
+    ),
+    (
+        "no-weight",
+        with_canary({"holdSeconds": 1}),
+        "spec.rollout.canary.steps[0].weight",
+        "Required value",
+    ),
+    (
+        "no-hold",
+        with_canary({"weight": 1, "holdSeconds": 0}),
+        "spec.rollout.canary.steps[0].holdSeconds",
+        "greater than or equal to 1",
+    ),
+    (
+        "stickiness",
+        with_canary({"weight": 1}, stickiness="Cookie"),
+        "spec.rollout.canary.stickiness",
+        'supported values: "None", "Key"',
+    ),
+    # How requests are routed.
+    (
+        "routing-strategy",
+        endpoint(routing={"strategy": "Random"}),
+        "spec.routing.strategy",
+        '"PrefixAffinity", "LeastBusy", "RoundRobin"',
+    ),
+    (
+        "queue-depth",
+        endpoint(routing={"queue": {"maxDepth": -1}}),
+        "spec.routing.queue.maxDepth",
+        "greater than or equal to 0",
+    ),
+    (
+        "queue-timeout",
+        endpoint(routing={"queue": {"timeoutSeconds": 601}}),
+        "spec.routing.queue.timeoutSeconds",
+        "less than or equal to 600",
+    ),
+    (
+        "retries",
+        endpoint(routing={"retries": 6}),
+        "spec.routing.retries",
+        "less than or equal to 5",
+    ),
+    # Servers outside the cluster.
+    (
+        "external-url",
+        with_external(url="ftp://studio.example"),
+        "spec.externalEndpoints[0].url",
+        "should match",
+    ),
+    (
+        "external-url-with-a-path",
+        with_external(url="https://studio.example/v1"),
+        "spec.externalEndpoints[0].url",
+        "should match",
+    ),
+    (
+        "external-url-with-credentials",
+        with_external(url="https://user@studio.example"),
+        "spec.externalEndpoints[0].url",
+        "should match",
+    ),
+    (
+        "authority-without-tls",
+        with_external(url="http://studio.example", caSecretRef={"name": "ca"}),
+        "spec.externalEndpoints[0].caSecretRef",
+        "is for https alone",
+    ),
+    (
+        "priority",
+        with_external(priority=2),
+        "spec.externalEndpoints[0].priority",
+        "less than or equal to 1",
+    ),
+    (
+        "same-external-twice",
+        endpoint(externalEndpoints=[EXTERNAL, EXTERNAL]),
+        "spec.externalEndpoints[1]",
+        "Duplicate value",
+    ),
     # Names.
     (
         "name-too-long",
@@ -177,6 +310,18 @@ REFUSED = [
         "needs flashAttention auto or on",
     ),
     (
+        "pooling-of-a-chat",
+        preset(server={"pooling": "mean"}),
+        "spec.server.pooling",
+        "is for mode Embedding alone",
+    ),
+    (
+        "mode",
+        preset(server={"mode": "Completion"}),
+        "spec.server.mode",
+        'supported values: "Chat", "Embedding", "Rerank"',
+    ),
+    (
         "temperature",
         preset(sampling={"temperature": 11}),
         "spec.sampling.temperature",
@@ -196,6 +341,24 @@ REFUSED = [
         preset(server={"ropeScaling": {"type": "yarn"}}),
         "spec.server.ropeScaling.factor",
         "Required value",
+    ),
+    (
+        "no-keys-named",
+        endpoint(access={"rateLimit": {"burst": 3}}),
+        "spec.access.apiKeySecretRef",
+        "Required value",
+    ),
+    (
+        "backend-key-as-keys",
+        endpoint(access={"apiKeySecretRef": {"name": "puna-backend-key"}}),
+        "spec.access.apiKeySecretRef.name",
+        "name a Secret that holds API keys",
+    ),
+    (
+        "no-requests",
+        endpoint(access={"apiKeySecretRef": {"name": "a"}, "rateLimit": {"requestsPerMinute": 0}}),
+        "spec.access.rateLimit.requestsPerMinute",
+        "greater than or equal to 1",
     ),
     ("typo", preset(sampling={"temprature": 1}), "spec.sampling.temprature", "unknown field"),
 ]

@@ -21,7 +21,7 @@ from typing import Any, Final
 import httpx
 from rich.console import Console
 
-from puna.triggers import is_ready
+from puna.core.readiness import is_ready
 from puna_cli.model import SHA256, ensure_model, place
 from puna_cli.paths import models_folder
 from puna_cli.report import Report, Step

@@ -8,7 +8,7 @@ import pytest
 
 from hack.generate.settings import variables
 from puna.api.llmendpoint import Accelerator
-from puna.api.rbac import OPERATOR_RULES, ROUTER_ROLE, ROUTER_RULES, SECRET_RULES
+from puna.api.rbac import OPERATOR_RULES, ROUTER_ROLE, ROUTER_RULES
 from puna.settings import Settings
 from tests.charts.helm import CHART, SCENARIOS, Helm, HelmError
 
@@ -48,6 +48,11 @@ def test_values_reach_the_settings(helm: Helm) -> None:
     assert settings.router.bind_address == "$(POD_IP)"
     assert settings.router.service_type == "LoadBalancer"
     assert settings.router.drain_seconds == 90
+    assert settings.router.tls_secret == "llm-tls"
+    assert settings.router.resources["envoy"].limits == {"memory": "1Gi"}
+    assert settings.router.resources["control"] == Settings().router.resources["control"]
+    assert settings.router.node_selector == {"role": "edge"}
+    assert settings.router.tolerations == ({"key": "edge", "operator": "Exists"},)
     cuda = settings.accelerators[Accelerator.CUDA]
     assert cuda.image == "registry.example.org/llama-server:cuda"
     assert cuda.runtime_class == "nvidia"
@@ -75,6 +80,7 @@ def test_a_number_stays_a_number(helm: Helm) -> None:
         ("image.pullPolicy=Sometimes", "pullPolicy"),
         ("router.replicas=0", "replicas"),
         ("router.serviceType=Ingress", "serviceType"),
+        ("router.resources.sidecar.limits.cpu=1", "sidecar"),
         ("crds.enabled=maybe", "enabled"),
     ],
 )
@@ -111,12 +117,6 @@ def test_the_probes_ask_the_port_that_the_operator_listens_on(helm: Helm) -> Non
 def test_the_roles_hold_the_rules_of_the_code(helm: Helm) -> None:
     roles = {role["metadata"]["name"]: role["rules"] for role in helm.render().of("ClusterRole")}
     assert roles == {"puna-operator": list(OPERATOR_RULES), ROUTER_ROLE: list(ROUTER_RULES)}
-
-
-def test_secrets_are_read_only_where_values_say_so(helm: Helm) -> None:
-    rendered = helm.render("--set", "rbac.checkSecrets=true")
-    operator = next(rendered.of("ClusterRole"))
-    assert operator["rules"] == [*OPERATOR_RULES, *SECRET_RULES]
 
 
 def test_permissions_end_at_the_one_namespace(helm: Helm) -> None:

@@ -140,12 +140,6 @@ class Stage:
         found = self.objects.all("Pod", self.namespace, "app.kubernetes.io/component=router")
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
-    def answers(self, model: str = "chat") -> bool:
-        """Whether a completion succeeds."""
-        content = {"model": model, "prompt": "hello", "max_tokens": 4}
-        answer = httpx.post(f"{self.url}/v1/completions", json=content, timeout=30, trust_env=False)
-        return answer.status_code == httpx.codes.OK
-
     def ask(self, model: str = "chat", *, path: str = "/v1/completions", **body: Any) -> Manifest:
         """Answer of a completion, which has to succeed."""
         content = {"model": model, "prompt": "hello", "max_tokens": 4, **body}

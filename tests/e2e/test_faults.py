@@ -209,9 +209,8 @@ FAULTS = {
         partial(with_model, uri="pvc://claim/tiny.gguf"),
         claim_made,
     ),
-    # The operator may read no Secrets here, so that the node has to say it.
     "secret": Fault(
-        Expected("Available", "SecretNotFound", ("Secret token", "create it")),
+        Expected("ResolvedRefs", "SecretNotFound", ("Secret token", "create it")),
         partial(with_model, credentialsSecretRef={"name": "token"}),
         lambda scene, _: scene.stage.apply(
             scene.stage.manifest("Secret", "token", stringData={"token": "open sesame"})

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,8 @@ class RouterProgram:
         *,
         drain_seconds: float = 20,
         wait: bool = True,
+        launcher: Sequence[str] = (),
+        options: Sequence[str] = (),
         **more: Any,
     ) -> None:
         self._file = folder / "router.json"
@@ -86,13 +88,15 @@ class RouterProgram:
         self.control = f"http://127.0.0.1:{self._fixed['controlPort']}"
         self.client = httpx.Client(base_url=self.url, timeout=30)
         self.directory = folder / "xds"
-        self._write(endpoints, backends)
+        self.rewrite(endpoints, backends)
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [
+                    *launcher,
                     *(sys.executable, "-m", "puna_router", "--config", str(self._file)),
                     *("--directory", str(self.directory)),
                     *("--drain-seconds", str(drain_seconds)),
+                    *options,
                 ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -129,8 +133,15 @@ class RouterProgram:
     def update(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
         """Give new content and wait until Envoy runs it."""
         before = self.state()
-        self._write(endpoints, backends)
+        self.rewrite(endpoints, backends)
         eventually(lambda: self.state() != before, 10)
+
+    def give_keys(
+        self, endpoints: list[Any], backends: dict[str, Any], keys: dict[str, Any]
+    ) -> None:
+        """Give other keys; what they do shows in answers alone."""
+        self._fixed["keys"] = keys
+        self.rewrite(endpoints, backends)
 
     def wait_healthy(self, count: int, name: str = "chat") -> None:
         def reached() -> bool:
@@ -140,7 +151,8 @@ class RouterProgram:
 
         eventually(reached)
 
-    def _write(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
+    def rewrite(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
+        """Give new content."""
         content = {**self._fixed, "endpoints": endpoints, "backends": backends}
         unfinished = self._file.with_suffix(".new")
         unfinished.write_text(json.dumps(content))

@@ -18,8 +18,10 @@ from puna_router.config import Backend, EndpointConfig
 from puna_router.control.binary import find_envoy
 from puna_router.control.bootstrap import bootstrap
 from puna_router.control.external import SecretData, external_hosts
+from puna_router.control.keys.ring import read_ring
 from puna_router.control.picker_file import picker_config
 from puna_router.control.prepare import prepare
+from puna_router.control.secret import Secret
 from puna_router.control.snapshot import render
 from puna_router.control.static import shape, static_configuration
 from puna_router.control.world import Served, Site, World
@@ -36,7 +38,13 @@ def read(case: str) -> tuple[World, Site]:
     }
     endpoints = tuple(served(entry, secrets) for entry in given["endpoints"])
     healthy = frozenset((name, address, port) for name, address, port in given["healthy"])
-    world = World(endpoints, given.get("api_key"), healthy)
+    rings = {
+        name: read_ring(
+            Secret(name, {key: json.dumps(text).encode() for key, text in ring.items()})
+        )
+        for name, ring in given.get("keys", {}).items()
+    }
+    world = World(endpoints, given.get("api_key"), healthy, rings, given.get("routers", 1))
     return world, Site("/run/puna", "0.0.0.0", 8080, given["namespace"])
 
 
@@ -65,6 +73,8 @@ def rendered(case: str) -> dict[str, Any]:
         "routes": snapshot.routes,
         "picker": json.loads(picker.to_json()),
     }
+    if world.keys:
+        files["limits"] = snapshot.limits
     if case == "one-endpoint":  # the same in every case
         files["listener"] = without_sources(snapshot.listener)
         files["bootstrap"] = bootstrap(site)

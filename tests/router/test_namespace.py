@@ -18,6 +18,7 @@ import pytest
 
 from puna_cli.cluster.identities import CLUSTER_CA
 from puna_router.config import CONFIG_KEY, RouterState, config_digest
+from puna_router.control.lingering import LINGER_SECONDS
 from tests.cluster import ControlPlane
 from tests.router.program import endpoint, eventually, free_port
 from tests.router.stub import PROCESS, Stub, Stubs, stream
@@ -237,6 +238,23 @@ def test_documents_and_pods_reach_envoy_and_leave_it(
 
 def _key(stub: Stub) -> str:
     return (stub.requests[-1].header("authorization") or "").removeprefix("Bearer ")
+
+
+def test_a_document_that_comes_back_at_once_was_never_gone_for_clients(
+    where: Namespace, pod: RouterPod, stubs: Stubs
+) -> None:
+    stub = stubs.start()
+    document = json.dumps(endpoint(port=stub.port))
+    where.configure("chat", document)
+    where.pod("one", stub)
+    eventually(lambda: pod.healthy() == ["one"])
+    where.kubectl("delete", "configmap", "chat-router-config")
+    deleted = time.monotonic()
+    while time.monotonic() < deleted + LINGER_SECONDS / 2:
+        assert pod.client.post(CHAT, json={}).status_code == 200
+    where.configure("chat", document)
+    while time.monotonic() < deleted + LINGER_SECONDS * 1.5:
+        assert pod.client.post(CHAT, json={}).status_code == 200
 
 
 def test_a_control_process_that_starts_again_disturbs_nothing(

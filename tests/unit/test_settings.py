@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from hack.generate.settings import variables
-from puna.api.llmendpoint import Accelerator
+from puna.api.llmendpoint import Accelerator, Resources
 from puna.settings import (
     DEFAULT_ACCELERATORS,
+    DEFAULT_ROUTER_RESOURCES,
     AcceleratorProfile,
     RouterSettings,
     Settings,
@@ -44,6 +45,38 @@ READ: dict[str, tuple[str, Settings]] = {
         Settings(router=RouterSettings(service_type="NodePort")),
     ),
     "PUNA_ROUTER_DRAIN_SECONDS": ("0", Settings(router=RouterSettings(drain_seconds=0))),
+    "PUNA_ROUTER_TLS_SECRET": (
+        "chat-tls",
+        Settings(
+            router=RouterSettings(tls_secret="chat-tls"),
+            public_url="https://{endpoint}.{namespace}.svc/v1",
+        ),
+    ),
+    "PUNA_ROUTER_RESOURCES": (
+        '{"envoy": {"requests": {"cpu": 2}, "limits": {"memory": "1Gi"}}}',
+        Settings(
+            router=RouterSettings(
+                resources=dict(DEFAULT_ROUTER_RESOURCES)
+                | {
+                    "envoy": Resources(
+                        requests={"cpu": "2", "memory": "96Mi"}, limits={"memory": "1Gi"}
+                    )
+                }
+            )
+        ),
+    ),
+    "PUNA_ROUTER_NODE_SELECTOR": (
+        '{"zone": "a"}',
+        Settings(router=RouterSettings(node_selector={"zone": "a"})),
+    ),
+    "PUNA_ROUTER_TOLERATIONS": (
+        '[{"key": "edge", "operator": "Exists", "tolerationSeconds": 5}]',
+        Settings(
+            router=RouterSettings(
+                tolerations=({"key": "edge", "operator": "Exists", "tolerationSeconds": 5},)
+            )
+        ),
+    ),
     "PUNA_PUBLIC_URL": (
         "http://127.0.0.1:8080/namespaces/{namespace}/endpoints/{endpoint}/v1",
         Settings(public_url="http://127.0.0.1:8080/namespaces/{namespace}/endpoints/{endpoint}/v1"),
@@ -71,6 +104,12 @@ WRONG: list[tuple[str, str, str]] = [
     ("PUNA_ROUTER_REPLICAS", "two", "'two' is not a whole number"),
     ("PUNA_ROUTER_DRAIN_SECONDS", "-1", "-1 is less than 0"),
     ("PUNA_ROUTER_SERVICE_TYPE", "Headless", "'Headless' is none of ClusterIP, NodePort, "),
+    ("PUNA_ROUTER_TLS_SECRET", "Chat_TLS", "'Chat_TLS' is not the name of an object"),
+    ("PUNA_ROUTER_RESOURCES", '{"sidecar": {}}', ".sidecar.[key]: Input should be 'control', "),
+    ("PUNA_ROUTER_RESOURCES", '{"envoy": {"limit": {}}}', ".envoy.limit: "),
+    ("PUNA_ROUTER_RESOURCES", '{"envoy": {"limits": {"memory": "lots"}}}', ".envoy.limits.memory"),
+    ("PUNA_ROUTER_NODE_SELECTOR", '["zone"]', "PUNA_ROUTER_NODE_SELECTOR: "),
+    ("PUNA_ROUTER_TOLERATIONS", '{"key": "edge"}', "PUNA_ROUTER_TOLERATIONS: "),
     ("PUNA_PROGRESS_DEADLINE_SECONDS", "0", "0 is less than 1"),
     ("PUNA_TERMINATION_GRACE_SECONDS", "1.5", "'1.5' is not a whole number"),
     ("PUNA_WORKERS", "0", "0 is less than 1"),
@@ -142,3 +181,10 @@ def test_every_member_of_a_profile_can_be_replaced() -> None:
         gpu_layers=12,
     )
     assert made.accelerators[Accelerator.CPU] == DEFAULT_ACCELERATORS[Accelerator.CPU]
+
+
+def test_a_public_url_that_is_set_is_shown_as_it_is() -> None:
+    made = Settings.from_env(
+        {"PUNA_ROUTER_TLS_SECRET": "chat-tls", "PUNA_PUBLIC_URL": "http://llm.example/v1"}
+    )
+    assert made.public_url == "http://llm.example/v1"

@@ -17,6 +17,14 @@
   value: {{ .Values.router.serviceType | quote }}
 - name: PUNA_ROUTER_DRAIN_SECONDS
   value: {{ int .Values.router.drainSeconds | quote }}
+- name: PUNA_ROUTER_TLS_SECRET
+  value: {{ .Values.router.tlsSecret | quote }}
+- name: PUNA_ROUTER_RESOURCES
+  value: {{ .Values.router.resources | toJson | quote }}
+- name: PUNA_ROUTER_NODE_SELECTOR
+  value: {{ .Values.router.nodeSelector | toJson | quote }}
+- name: PUNA_ROUTER_TOLERATIONS
+  value: {{ .Values.router.tolerations | toJson | quote }}
 - name: PUNA_PUBLIC_URL
   value: {{ .Values.settings.publicUrl | quote }}
 - name: PUNA_MODEL_FOLDERS

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from puna.api.access import Access
 from puna.api.conditions import Condition
 from puna.api.resource import (
     DNS_1035,
@@ -20,6 +21,8 @@ from puna.api.resource import (
     Resource,
     Rule,
 )
+from puna.api.rollout import Rollout
+from puna.api.routing import ExternalEndpoint, Routing
 
 Labels = Annotated[
     dict[str, Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)]],
@@ -33,15 +36,6 @@ class Accelerator(StrEnum):
     CPU = "cpu"
     METAL = "metal"
     CUDA = "cuda"
-
-
-class RolloutStrategy(StrEnum):
-    """How a changed revision takes over."""
-
-    SURGE = "Surge"
-    """The new one starts beside the old one, which serves until the new one is available."""
-    REPLACE = "Replace"
-    """The old one goes first: for devices with room for one."""
 
 
 class VolumeClaimReference(Model):
@@ -142,13 +136,6 @@ class Pool(Model):
     )
 
 
-class Rollout(Model):
-    """How a change of model, preset or server settings reaches users."""
-
-    strategy: RolloutStrategy = RolloutStrategy.SURGE
-    """How the new revision takes over."""
-
-
 class LLMEndpointSpec(Model):
     """What is to be served, by what, and how a change takes over."""
 
@@ -174,8 +161,17 @@ class LLMEndpointSpec(Model):
         tuple[Pool, ...], Field(max_length=8, json_schema_extra={"listMapKeys": ["name"]})
     ] = ()
     """Instead of the shorthand: several kinds of hardware, one Deployment each."""
+    external_endpoints: Annotated[
+        tuple[ExternalEndpoint, ...],
+        Field(max_length=16, json_schema_extra={"listMapKeys": ["name"]}),
+    ] = ()
+    """Servers outside the cluster that answer too, whatever the revision."""
+    routing: Routing = Routing()
+    """How the router treats requests; a change restarts nothing."""
     rollout: Rollout = Rollout()
     """How a change takes over."""
+    access: Access | None = None
+    """Who may use the endpoint; if absent, everybody who reaches the router."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -243,9 +239,33 @@ class RevisionRole(StrEnum):
     STABLE = "Stable"
     """Users are served by it."""
     CANDIDATE = "Candidate"
-    """It is being brought up to take over."""
+    """It is what the spec means, and is to take over unless it was aborted."""
     RETIRED = "Retired"
-    """It served before."""
+    """The spec meant it before."""
+
+
+class Outcome(StrEnum):
+    """How a canary ended that did not take over."""
+
+    ABORTED = "Aborted"
+    """It was aborted; it gets no requests until the spec has meant another revision."""
+
+
+class CanaryStatus(Model):
+    """A revision that gets a share of the requests; absent while there is none."""
+
+    revision: str
+    """Name of the revision."""
+    weight: int
+    """Percent of the requests that it gets."""
+    step: int
+    """Number of its step, counted from 1; 0 while its servers start."""
+    steps: int
+    """How many steps there are."""
+    started_at: datetime | None = None
+    """When the step began."""
+    hold_until: datetime | None = None
+    """When the step's hold is over; absent where it waits for promotion."""
 
 
 class RevisionStatus(Model):
@@ -259,6 +279,8 @@ class RevisionStatus(Model):
     """Its preset."""
     role: RevisionRole
     """Part it plays."""
+    outcome: Outcome | None = None
+    """How its canary ended, if it did not take over."""
     created_at: datetime | None = None
     """When it was stored."""
 
@@ -295,6 +317,10 @@ class LLMEndpointStatus(Model):
     """Base url for OpenAI clients."""
     stable_revision: str | None = None
     """Revision that users are served by."""
+    canary: CanaryStatus | None = None
+    """Revision that gets a share of the requests."""
+    routing: Routing | None = None
+    """Routing in force: the spec's values and the operator's defaults."""
     fetch: FetchStatus | None = None
     """Progress of the model's fetch."""
     pools: Annotated[

@@ -51,6 +51,25 @@ class RopeScalingType(StrEnum):
     YARN = "yarn"
 
 
+class ServerMode(StrEnum):
+    """What a server answers."""
+
+    CHAT = "Chat"
+    """Chats and completions."""
+    EMBEDDING = "Embedding"
+    """Embeddings of texts; all else as llama-server answers it then."""
+    RERANK = "Rerank"
+    """Scores of documents for a query, by a model that is made for it."""
+
+
+class Pooling(StrEnum):
+    """How the vectors of a text's tokens become one."""
+
+    MEAN = "mean"
+    CLS = "cls"
+    LAST = "last"
+
+
 class Sampling(Model):
     """Values that a request is given unless it brings its own; llama-server's names and ranges."""
 
@@ -84,6 +103,10 @@ class RopeScaling(Model):
 class Server(Model):
     """Settings of the llama-server process; a change starts new Pods."""
 
+    mode: ServerMode = ServerMode.CHAT
+    """What the server answers."""
+    pooling: Pooling | None = None
+    """How an embedding is made of its tokens' vectors; by default as the model says."""
     threads: Annotated[int, Field(ge=1, le=512)] | None = None
     """Threads of generation; by default the CPU limit of the pool, else llama-server's choice."""
     context_length: Annotated[int, Field(ge=64, le=16_777_216)] = 4096
@@ -91,7 +114,10 @@ class Server(Model):
     slots: Annotated[int, Field(ge=1, le=256)] = 1
     """Requests that one server answers at once; memory grows with each."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 512
-    """Prompt tokens handled in one step."""
+    """Prompt tokens handled in one step.
+
+    In modes Embedding and Rerank at least contextLength, since a text has to fit in one.
+    """
     cache_type_k: CacheType = CacheType.F16
     """Format of the cached keys."""
     cache_type_v: CacheType = CacheType.F16
@@ -111,6 +137,12 @@ class Server(Model):
             "self.cacheTypeV != 'f32' && self.cacheTypeV != 'bf16')",
             "a quantized value cache needs flashAttention auto or on",
             ".cacheTypeV",
+        ),
+        Rule(
+            "!has(self.pooling) || self.mode == 'Embedding'",
+            "is for mode Embedding alone",
+            ".pooling",
+            "FieldValueForbidden",
         ),
     )
 

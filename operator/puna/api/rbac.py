@@ -12,7 +12,9 @@ from puna.api import GROUP
 PolicyRule: TypeAlias = dict[str, Any]
 
 ROUTER_ROLE: Final = "puna-router"
-"""ClusterRole that each namespace's RoleBinding refers to: the one role that the operator binds."""
+"""ClusterRole that each namespace's RoleBinding refers to: the one that the operator binds."""
+ROUTER_SECRETS_ROLE: Final = "puna-router-secrets"
+"""Role of each namespace in which the router has Secrets to read, by their names."""
 
 _READ: Final = ("get", "list", "watch")
 _OWN: Final = (*_READ, "create", "patch", "delete")
@@ -40,14 +42,18 @@ OPERATOR_RULES: Final[tuple[PolicyRule, ...]] = (
     _rule("networking.k8s.io", "networkpolicies", verbs=_OWN),
     _rule("rbac.authorization.k8s.io", "rolebindings", verbs=_OWN),
     _rule("rbac.authorization.k8s.io", "clusterroles", verbs=("bind",), names=(ROUTER_ROLE,)),
-    # The backend key, watched by its name. A name cannot restrict `create`: nothing is there yet.
+    # A name cannot restrict `create`: nothing is there yet.
+    _rule("rbac.authorization.k8s.io", "roles", verbs=(*_READ, "create")),
     _rule(
-        "",
-        "secrets",
-        verbs=("get", "list", "watch", "patch", "delete"),
-        names=("puna-backend-key",),
+        "rbac.authorization.k8s.io",
+        "roles",
+        verbs=("patch", "delete"),
+        names=(ROUTER_SECRETS_ROLE,),
     ),
-    _rule("", "secrets", verbs=("create",)),
+    # Nobody may grant what he does not hold: to let a router read the Secrets that specs name, the
+    # operator has to be able to read them. It writes its own alone, the backend key.
+    _rule("", "secrets", verbs=(*_READ, "create")),
+    _rule("", "secrets", verbs=("patch", "delete"), names=("puna-backend-key",)),
     # What is observed.
     _rule("", "pods", verbs=_READ),
     _rule("", "pods/log", verbs=("get",)),
@@ -57,11 +63,10 @@ OPERATOR_RULES: Final[tuple[PolicyRule, ...]] = (
 )
 """Rules of the operator's ClusterRole."""
 
-SECRET_RULES: Final[tuple[PolicyRule, ...]] = (_rule("", "secrets", verbs=("get",)),)
-"""Rules for those who want a missing Secret to be a condition at once, rather than a waiting Pod.
-
-Existence cannot be granted without content, so they are not part of the operator's rules.
-"""
-
 ROUTER_RULES: Final[tuple[PolicyRule, ...]] = (_rule("", "configmaps", "pods", verbs=_READ),)
-"""Rules of ClusterRole `puna-router`: what a router watches in its own namespace."""
+"""Rules of ClusterRole `puna-router`: what every router watches in its own namespace."""
+
+
+def secret_rules(names: tuple[str, ...]) -> tuple[PolicyRule, ...]:
+    """Return the rules of a namespace's Role `puna-router-secrets`: these Secrets and no other."""
+    return (_rule("", "secrets", verbs=_READ, names=names),)

@@ -66,7 +66,6 @@ class Model(BaseModel):
         alias_generator=to_camel,
         populate_by_name=True,
         extra="ignore",
-        use_attribute_docstrings=True,
     )
     cel_rules: ClassVar[tuple[Rule, ...]] = ()
 
@@ -80,6 +79,15 @@ class LocalObjectReference(Model):
 
     name: ObjectName
     """Name of the object."""
+
+
+class SecretKeyReference(Model):
+    """One member of a Secret in the same namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)] = "token"
+    """Name of the member."""
 
 
 class ObjectMeta(Model):

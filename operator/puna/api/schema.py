@@ -32,11 +32,16 @@ MAX_NAME: Final = 253
 
 
 class _Generator(GenerateJsonSchema):
-    """Pydantic's generator, which also hands on CEL rules and the docstrings of enum members."""
+    """Pydantic's generator, which also hands on CEL rules and the docstrings of members.
+
+    Pydantic could read those of fields itself, but would do so at every start of every program.
+    """
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         node = super().model_schema(schema)
         model = schema["cls"]
+        for name, text in _field_docstrings(model).items():
+            node["properties"][model.model_fields[name].alias or name]["description"] = text
         if issubclass(model, Model) and model.cel_rules:
             node[VALIDATIONS] = [validation(rule) for rule in model.cel_rules]
         return node
@@ -247,6 +252,15 @@ def _telling(default: Any, node: Node) -> Any:
         for name, value in members.items()
         if value not in _SILENT or "default" in properties.get(name, {})
     }
+
+
+def _field_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the docstrings of a model's fields, inherited ones too."""
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if issubclass(cls, BaseModel) and cls is not BaseModel:
+            found |= member_docstrings(cls)
+    return {name: text for name, text in found.items() if name in model.model_fields}
 
 
 def _members(cls: type[Enum]) -> list[list[str]]:

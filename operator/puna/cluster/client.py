@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
+import orjson
 
 from puna.cluster.connection import Connection
 from puna.cluster.errors import (
@@ -184,7 +184,7 @@ class Client:
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
-            data = json.dumps(body, separators=(",", ":")).encode()
+            data = orjson.dumps(body)
         code = "unreachable"
         try:
             async with self._connection.session.request(
@@ -208,7 +208,7 @@ class Client:
             raise unreachable(error) from error
         finally:
             self._count(verb, resource.kind, code)
-        return json.loads(answer) if decode else answer
+        return orjson.loads(answer) if decode else answer
 
 
 def _bare(manifest: Manifest) -> Manifest:

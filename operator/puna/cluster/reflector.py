@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -13,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import aiohttp
+import orjson
 
 from puna.cluster.connection import Connection
 from puna.cluster.errors import (
@@ -155,10 +155,10 @@ class Reflector:
                     self.heard_at = time.monotonic()
                     *lines, rest = (rest + chunk).split(b"\n")
                     for line in lines:
-                        self._take(json.loads(line))
+                        self._take(orjson.loads(line))
                         heard = True
                     self._recovered()
-        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
             raise unreachable(error) from error
         return heard or time.monotonic() - began > SHORTEST_SECONDS
 
@@ -166,7 +166,7 @@ class Reflector:
         """Hand one event of a watch on."""
         manifest = event["object"]
         if event["type"] == "ERROR":
-            raise refused(int(manifest.get("code") or 0), json.dumps(manifest).encode(), {})
+            raise refused(int(manifest.get("code") or 0), orjson.dumps(manifest), {})
         self._version = str(manifest["metadata"]["resourceVersion"])
         if event["type"] == "BOOKMARK":
             self._sink.passed(self._resource, self._version)
@@ -180,8 +180,8 @@ class Reflector:
                 await self._check(response)
                 answer = await response.read()
                 self.heard_at = time.monotonic()
-            return json.loads(answer)
-        except (aiohttp.ClientError, TimeoutError, OSError, json.JSONDecodeError) as error:
+            return orjson.loads(answer)
+        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
             raise unreachable(error) from error
 
     @asynccontextmanager

@@ -55,6 +55,7 @@ CHILDREN: Final = (
     ResourceType("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", _OURS),
     ResourceType("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", _OURS),
     ResourceType("v1", "ServiceAccount", "serviceaccounts", _OURS),
+    ResourceType("rbac.authorization.k8s.io/v1", "Role", "roles", _OURS),
     ResourceType("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", _OURS),
     SECRETS,
 )

@@ -8,6 +8,7 @@ we want.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from puna.core.naming import FIELD_MANAGER
@@ -138,16 +139,21 @@ def _items_differ(desired: list[Any], live: list[Any], fields: FieldSet, *, in_s
     if len(paths) != len(desired):
         return True
     for path in paths:
+        key = _parsed(path)
         if path[:2] == "v:":
-            value = json.loads(path[2:])
-            if value not in desired or value not in live:
+            if key not in desired or key not in live:
                 return True
             continue
-        key: Manifest = json.loads(path[2:])
         wanted, found = _item(desired, key), _item(live, key)
         if wanted is None or found is None or _differ(wanted, found, fields[path], in_spec=in_spec):
             return True
     return False
+
+
+@lru_cache(maxsize=1024)
+def _parsed(path: str) -> Any:
+    """Return what a set item or a merge key stands for; the same few recur in every object."""
+    return json.loads(path[2:])
 
 
 def _item(items: list[Any], key: Manifest) -> Manifest | None:

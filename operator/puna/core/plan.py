@@ -54,6 +54,8 @@ class Plan(Generic[StatusT]):
     """Sent only after the status is stored."""
     requeue_after: timedelta | None = None
     """When to look again without being woken."""
+    partial: bool = False
+    """Whether children that are not in the set stay as they are."""
 
 
 def key_of(manifest: Manifest) -> ObjectKey:

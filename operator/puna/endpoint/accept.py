@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -10,10 +11,13 @@ from urllib.parse import unquote, urlsplit
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointSpec, ModelSource, Pool
 from puna.api.preset import Server
 from puna.api.reasons import Reason
+from puna.api.resource import LocalObjectReference, SecretKeyReference
 from puna.core.findings import Check, Finding
 from puna.endpoint.effective import meant_server, pools_of, preset_names
 from puna.endpoint.observed import ObservedEndpoint
+from puna.endpoint.routing import effective_routing
 from puna.settings import Settings
+from puna_fetch.addresses import parse_networks, refusal
 from puna_fetch.config import model_path
 
 
@@ -35,10 +39,24 @@ def claim_names(model: ModelSource) -> tuple[str, ...]:
     return ()
 
 
-def secret_names(model: ModelSource) -> tuple[str, ...]:
-    """Return the Secrets that a model needs."""
-    refs = (model.credentials_secret_ref, model.ca_secret_ref)
-    return tuple(ref.name for ref in refs if ref is not None)
+def secret_names(spec: LLMEndpointSpec) -> tuple[str, ...]:
+    """Return the Secrets that a spec names."""
+    keys = spec.access.api_key_secret_ref if spec.access else None
+    names = _secrets(spec).values()
+    return tuple(names) if keys is None else (*names, keys.name)
+
+
+def _secrets(spec: LLMEndpointSpec) -> dict[str, str]:
+    """Return the Secrets that have to be there, by the field that names them."""
+    refs: dict[str, LocalObjectReference | SecretKeyReference | None] = {
+        "spec.model.credentialsSecretRef.name": spec.model.credentials_secret_ref,
+        "spec.model.caSecretRef.name": spec.model.ca_secret_ref,
+    }
+    for external in spec.external_endpoints:
+        field = f"spec.externalEndpoints[{external.name}]"
+        refs[f"{field}.apiKeySecretRef.name"] = external.api_key_secret_ref
+        refs[f"{field}.caSecretRef.name"] = external.ca_secret_ref
+    return {field: ref.name for field, ref in refs.items() if ref is not None}
 
 
 def folder_of(uri: str, folders: tuple[str, ...]) -> str | None:
@@ -110,6 +128,50 @@ def _field(spec: LLMEndpointSpec, pool: Pool) -> str:
     return f"spec.pools[{pool.name}]" if spec.pools else "spec"
 
 
+def external_addresses_are_allowed(value: AcceptInput) -> Finding | None:
+    """Refuse external servers by address; what a name resolves to is the router's to judge."""
+    for external in value.endpoint.spec.external_endpoints:
+        field = f"spec.externalEndpoints[{external.name}].url"
+        try:
+            parts = urlsplit(external.url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError as error:
+            return Finding(Reason.INVALID_SPEC, f"{field}: {external.url}: {error}")
+        problem = _refused_host(host, value.settings)
+        if problem is not None:
+            return Finding(
+                Reason.ADDRESS_REFUSED,
+                f"{field}: {problem}, which the operator's setting PUNA_ALLOWED_NETWORKS does not "
+                "name",
+            )
+    return None
+
+
+def _refused_host(host: str, settings: Settings) -> str | None:
+    """Return what a host is that must not be connected to; None if it may, or is a name."""
+    networks = parse_networks(settings.allowed_networks)
+    is_api_server = host == settings.api_server_host
+    try:
+        if any(ip_address(host) in network for network in networks):
+            return None
+        return f"{host} is the API server" if is_api_server else refusal(host, networks)
+    except ValueError:
+        return f"{host} is the API server" if is_api_server else None
+
+
+def streams_are_kept_alive(value: AcceptInput) -> Finding | None:
+    """Refuse comments in a stream that come later than its end."""
+    routing = effective_routing(value.endpoint.spec.routing, value.settings.router)
+    idle, interval = routing.idle_timeout_seconds, routing.keep_alive_seconds
+    if idle is None or interval is None or interval < idle:
+        return None
+    return Finding(
+        Reason.INVALID_SPEC,
+        f"spec.routing.keepAliveSeconds: {interval} s of silence end a stream whose "
+        f"idleTimeoutSeconds are {idle}; set a smaller one",
+    )
+
+
 def no_foreign_object_has_a_childs_name(value: AcceptInput) -> Finding | None:
     """Refuse to build where somebody else's object holds a child's name."""
     if not value.observed.foreign:
@@ -161,19 +223,31 @@ def listed_presets_fit_the_server(value: AcceptInput) -> Finding | None:
 
 def secrets_exist(value: AcceptInput) -> Finding | None:
     """Name the first Secret that is missing."""
-    model = value.endpoint.spec.model
-    fields = {
-        "spec.model.credentialsSecretRef.name": model.credentials_secret_ref,
-        "spec.model.caSecretRef.name": model.ca_secret_ref,
-    }
-    for field, ref in fields.items():
-        if ref is not None and ref.name in value.observed.missing_secrets:
+    for field, name in _secrets(value.endpoint.spec).items():
+        if name in value.observed.missing_secrets:
             return Finding(
                 Reason.SECRET_NOT_FOUND,
-                f"{field}: there is no Secret {ref.name} in namespace "
+                f"{field}: there is no Secret {name} in namespace "
                 f"{value.endpoint.metadata.namespace}; create it or name another",
             )
     return None
+
+
+def keys_exist(endpoint: LLMEndpoint, observed: ObservedEndpoint) -> Finding | None:
+    """Say that the Secret with the API keys is missing.
+
+    That holds nothing up: the router closes the endpoint, and would leave it open if the plan that
+    requires keys were not carried out.
+    """
+    access = endpoint.spec.access
+    if access is None or access.api_key_secret_ref.name not in observed.missing_secrets:
+        return None
+    name, namespace = access.api_key_secret_ref.name, endpoint.metadata.namespace
+    return Finding(
+        Reason.SECRET_NOT_FOUND,
+        f"spec.access.apiKeySecretRef.name: there is no Secret {name} in namespace {namespace}, so "
+        "the router answers no request; `puna key create` makes it, or name another",
+    )
 
 
 def claims_exist(value: AcceptInput) -> Finding | None:
@@ -200,6 +274,8 @@ SPEC_CHECKS: Final[tuple[Check[AcceptInput], ...]] = (
     file_lies_in_an_allowed_folder,
     node_selectors_agree,
     accelerators_are_counted_once,
+    external_addresses_are_allowed,
+    streams_are_kept_alive,
     no_foreign_object_has_a_childs_name,
 )
 """Decide condition Accepted."""

@@ -42,12 +42,24 @@ def rejection(routers: Iterable[RouterObservation]) -> str | None:
     )
 
 
-def serves(routers: Iterable[RouterObservation], digests: frozenset[str]) -> bool:
-    """Return whether all routers that answer run one of the documents and see a healthy backend."""
+def runs(routers: Iterable[RouterObservation], digests: frozenset[str]) -> bool:
+    """Return whether all routers that answer run one of the documents."""
     return all(
-        router.state is not None
-        and router.state.digest in digests
-        and any(backend.healthy for backend in router.state.backends)
+        router.state is not None and router.state.digest in digests
         for router in routers
         if router.reachable
+    )
+
+
+def serves(
+    routers: tuple[RouterObservation, ...], digests: frozenset[str], *, backends: bool = True
+) -> bool:
+    """Return whether all routers that answer run one of the documents and see a healthy backend.
+
+    Without `backends` none is looked for: an endpoint may have external servers alone.
+    """
+    return runs(routers, digests) and all(
+        any(backend.healthy for backend in router.state.backends)
+        for router in routers
+        if backends and router.state is not None
     )

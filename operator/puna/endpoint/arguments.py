@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from puna.api.preset import Server
+from puna.api.preset import Server, ServerMode
 from puna.core.quantities import amount, mebibytes
 
 BACKEND_KEY_MOUNT: Final = "/etc/puna/backend-key"
@@ -21,15 +21,14 @@ def server_arguments(
     *, server: Server, chat_template: str | None, name: str, port: int, model: str, ping: int
 ) -> list[str]:
     """Return the arguments that every accelerator shares."""
-    values = {
+    values: dict[str, object] = {
         "--model": literal(model),
         "--alias": name,
         "--host": "$(POD_IP)",
         "--port": port,
         "--ctx-size": server.context_length * server.slots,
         "--parallel": server.slots,
-        "--batch-size": server.batch_size,
-        "--ubatch-size": min(server.batch_size, LARGEST_MICRO_BATCH),
+        **_batches(server),
         "--cache-type-k": server.cache_type_k,
         "--cache-type-v": server.cache_type_v,
         "--flash-attn": server.flash_attention,
@@ -44,7 +43,12 @@ def server_arguments(
         values["--rope-scale"] = f"{server.rope_scaling.factor:g}"
     if chat_template is not None:
         values["--chat-template"] = literal(chat_template)
-    return [*_in_words(values), "--metrics", "--slots", "--no-webui"]
+    if server.mode is ServerMode.RERANK:
+        values["--pooling"] = "rank"
+    elif server.pooling is not None:
+        values["--pooling"] = server.pooling
+    embedding = [] if server.mode is ServerMode.CHAT else ["--embedding"]
+    return [*_in_words(values), *embedding, "--metrics", "--slots", "--no-webui"]
 
 
 def pool_arguments(*, threads: int | None, limits: Mapping[str, str], gpu_layers: int) -> list[str]:
@@ -60,6 +64,17 @@ def pool_arguments(*, threads: int | None, limits: Mapping[str, str], gpu_layers
     if threads is not None:
         values["--threads"] = threads
     return _in_words(values)
+
+
+def _batches(server: Server) -> dict[str, object]:
+    """Return both batch sizes: a text that is embedded has to fit in one physical batch."""
+    if server.mode is not ServerMode.CHAT:
+        size = max(server.batch_size, server.context_length)
+        return {"--batch-size": size, "--ubatch-size": size}
+    return {
+        "--batch-size": server.batch_size,
+        "--ubatch-size": min(server.batch_size, LARGEST_MICRO_BATCH),
+    }
 
 
 def _in_words(values: Mapping[str, object]) -> list[str]:

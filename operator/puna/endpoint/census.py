@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from puna.api.llmendpoint import Pool, PoolStatus
 from puna.core.naming import LABEL_POOL, LABEL_PROCESS
 from puna.core.plan import Manifest
+from puna.core.readiness import is_ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +96,6 @@ def take(children: Iterable[Manifest], pods: Iterable[Manifest]) -> Census:
 def has_ended(pod: Manifest) -> bool:
     """Return whether a Pod's containers have run for the last time."""
     return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
-
-
-def is_ready(pod: Manifest) -> bool:
-    """Return whether a Pod is ready and stays."""
-    conditions = pod.get("status", {}).get("conditions", ())
-    return "deletionTimestamp" not in pod["metadata"] and any(
-        condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions
-    )
 
 
 def _is_rolled_out(deployment: Manifest | None, replicas: int) -> bool:

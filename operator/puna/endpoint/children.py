@@ -48,7 +48,7 @@ def build_children(situation: Situation, rollout: Rollout, document: str) -> tup
         *deployments,
         build_router_config(document, namespace=namespace, endpoint=name),
         *budgets,
-        build_service(namespace=namespace, endpoint=name),
+        build_service(namespace=namespace, endpoint=name, settings=situation.settings.router),
     )
 
 
@@ -61,30 +61,35 @@ def _wanted_servers(
     it is there are not restarted, whatever else was edited.
     """
     pools = situation.effective.pools
-    wanted = {pool.name: pool for pool in pools}
     stable, candidate = rollout.stable, rollout.candidate
-    if candidate is not None:
+    coming = candidate or rollout.aborted
+    if coming is not None and coming.process != stable.process:
         deployed = _deployed_pools(situation, stable.process)
-        for name in (*wanted, *(name for name in deployed if name not in wanted)):
-            yield stable, deployed.get(name) or wanted[name]
-        stable = candidate
-    if not rollout.waiting_for_old:
-        for pool in pools:
-            yield stable, pool
+        yield from ((stable, pool) for pool in deployed.values())
+        yield from ((stable, pool) for pool in pools if pool.name not in deployed)
+    elif not rollout.waiting_for_old:
+        yield from ((stable, pool) for pool in pools)
+    if candidate is not None and not rollout.shares_pods:
+        yield from ((candidate, pool) for pool in rollout.candidate_pools(pools))
     for former in rollout.retiring:
-        for pool in _deployed_pools(situation, former.process).values():
+        for pool in _deployed_pools(situation, former.process, may_grow=False).values():
             yield former, pool
 
 
-def _deployed_pools(situation: Situation, process: str) -> dict[str, Pool]:
+def _deployed_pools(
+    situation: Situation, process: str, *, may_grow: bool = True
+) -> dict[str, Pool]:
     """Return the pools of a process as they were rendered, with the replicas of today."""
-    wanted = {pool.name: pool for pool in situation.effective.pools}
+    today = {pool.name: pool for pool in situation.effective.pools}
     found = {}
     for (name, owner), deployment in sorted(situation.census.deployed.items()):
-        pool = deployed_pool(deployment) or wanted.get(name)
-        if owner == process and pool is not None:
-            replicas = wanted[name].replicas if name in wanted else pool.replicas
-            found[name] = pool.model_copy(update={"replicas": replicas})
+        pool = deployed_pool(deployment) or today.get(name)
+        if owner != process or pool is None:
+            continue
+        replicas = today[name].replicas if name in today else pool.replicas
+        if not may_grow:
+            replicas = min(replicas, deployment["spec"].get("replicas", 1))
+        found[name] = pool.model_copy(update={"replicas": replicas})
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from puna.api.reasons import Reason
 from puna.core.naming import BACKEND_KEY_NAME
 from puna.core.plan import Manifest
-from puna.endpoint.census import is_ready
+from puna.core.readiness import is_ready
 from puna.endpoint.model_volume import FETCH
 from puna_fetch.config import FetchReason
 from puna_node.config import REASON_NOT_ALLOWED, REASON_PORT_IN_USE

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from puna.api.access import Access
 from puna.api.llmendpoint import (
     Accelerator,
     LLMEndpointSpec,
     ModelSource,
     Pool,
     Resources,
-    RolloutStrategy,
 )
 from puna.api.preset import Precedence, Preset, PresetSpec, Prompt, Sampling, Server
+from puna.api.rollout import Canary, RolloutStrategy
+from puna.api.routing import ExternalEndpoint
 from puna.core.naming import digest8
 from puna.core.quantities import mebibytes
 
@@ -37,6 +39,12 @@ class Effective:
     presets: Mapping[str, PresetSpec]
     """Selectable per request, the endpoint's own among them."""
     strategy: RolloutStrategy
+    canary: Canary | None = None
+    """Steps of strategy Canary."""
+    external: tuple[ExternalEndpoint, ...] = ()
+    """Servers outside the cluster."""
+    access: Access | None = None
+    """Who may use it: no part of a hash, since it changes no answer."""
 
     @cached_property
     def process(self) -> str:
@@ -99,6 +107,9 @@ def resolve(name: str, spec: LLMEndpointSpec, presets: Mapping[str, Preset]) -> 
         server=own.server or Server(),
         presets={preset: presets[preset].spec for preset in preset_names(spec)},
         strategy=spec.rollout.strategy,
+        canary=spec.rollout.canary,
+        external=spec.external_endpoints,
+        access=spec.access,
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from puna.api.conditions import Condition
-from puna.api.llmendpoint import FetchStatus, Pool
+from puna.api.llmendpoint import CanaryStatus, FetchStatus, Pool
 from puna.api.reasons import ConditionType, Reason
 from puna.core.findings import Finding
 from puna.endpoint.census import Census
@@ -24,6 +24,8 @@ Status = Literal["True", "False", "Unknown"]
 class View:
     """Everything that conditions are judged from."""
 
+    name: str
+    """Name of the endpoint."""
     generation: int
     now: datetime
     pools: tuple[Pool, ...]
@@ -49,6 +51,20 @@ class View:
     """Every router that was asked runs the wanted document and sees a healthy backend."""
     rejection: str | None
     """Why a router refused the document."""
+    closed: Finding | None = None
+    """Why the routers answer no request although everything runs: there are no keys."""
+    routers_behind: bool = False
+    """A router that was asked does not run the wanted document yet."""
+    external: bool = False
+    """There are servers outside the cluster."""
+    canary: CanaryStatus | None = None
+    """Share of the candidate; None where it takes over as a whole."""
+    candidate_pools: tuple[Pool, ...] = ()
+    """Pools with the servers that the candidate is to have."""
+    aborted: StoredRevision | None = None
+    """The revision that the spec means, if its canary was aborted."""
+    changed_at: datetime | None = None
+    """When requests last were taken from a revision that still runs."""
 
     @property
     def wanted_replicas(self) -> int:
@@ -78,6 +94,7 @@ class View:
             and self.unresolved is None
             and not self.is_rejected
             and self.candidate is None
+            and self.aborted is None
             and self.stable is not None
             and self.census.complete(self.stable.process, self.pools)
         )
@@ -118,8 +135,9 @@ def _accepted(view: View) -> Condition:
 
 def _resolved_refs(view: View) -> Condition:
     kind = ConditionType.RESOLVED_REFS
-    if view.unresolved is not None:
-        return _condition(view, kind, "False", view.unresolved.reason, view.unresolved.message)
+    missing = view.unresolved or view.closed
+    if missing is not None:
+        return _condition(view, kind, "False", missing.reason, missing.message)
     return _condition(view, kind, "True", Reason.RESOLVED)
 
 
@@ -142,12 +160,18 @@ def _model_ready(view: View) -> Condition:
 def _available(view: View) -> Condition:
     kind = ConditionType.AVAILABLE
     ready, wanted = view.stable_replicas, view.wanted_replicas
+    if view.closed is not None:
+        return _condition(view, kind, "False", view.closed.reason, view.closed.message)
     if ready and view.router_ready:
         return _condition(view, kind, "True", Reason.REPLICAS_READY)
-    if ready and view.problem is None:
+    external = wanted == 0 and view.external
+    if external and view.router_ready:
+        message = "replicas is 0, as asked; external servers answer"
+        return _condition(view, kind, "True", Reason.EXTERNAL_SERVERS, message)
+    if (ready or external) and view.problem is None:
         message = "no router Pod of the namespace is ready; see Deployment puna-router"
         return _condition(view, kind, "False", Reason.ROUTER_NOT_READY, message)
-    if wanted == 0:
+    if wanted == 0 and not external:
         return _condition(view, kind, "False", Reason.NO_REPLICAS, "replicas is 0, as asked")
     if view.candidate is None and view.problem is not None:
         return _condition(view, kind, "False", view.problem.reason, view.problem.message)
@@ -167,9 +191,20 @@ def _progressing(view: View) -> Condition:
         return _condition(view, kind, "False", stuck.reason, stuck.message)
     if view.awaited is not None:
         return _condition(view, kind, "True", Reason.ROLLING_OUT, view.awaited)
+    if view.aborted is not None and view.stable is not None:
+        message = (
+            f"revision {view.aborted.name} was aborted; {view.stable.name} serves until the spec, "
+            "or the Preset that it names, means another revision"
+        )
+        return _condition(view, kind, "False", Reason.CANARY_ABORTED, message)
+    pools = view.pools if view.candidate is None else view.candidate_pools or view.pools
     ready = view.census.ready_replicas(view.newest.process) if view.newest else 0
-    count = f"{ready} of {view.wanted_replicas} servers are ready"
+    count = f"{ready} of {sum(pool.replicas for pool in pools)} servers are ready"
     if view.candidate is not None and view.stable is not None:
+        if view.canary is not None and view.canary.step:
+            complete = view.census.complete(view.candidate.process, pools)
+            message = _canary(view, view.canary, waits_for=None if complete else count)
+            return _condition(view, kind, "True", Reason.CANARY_RUNNING, message)
         message = f"revision {view.candidate.name}: {count}; {view.stable.name} serves"
         return _condition(view, kind, "True", Reason.ROLLING_OUT, message)
     if view.retiring:
@@ -178,6 +213,19 @@ def _progressing(view: View) -> Condition:
     proven = view.stable is not None and view.stable.proven
     reason = Reason.SCALING if proven else Reason.ROLLING_OUT
     return _condition(view, kind, "True", reason, count)
+
+
+def _canary(view: View, canary: CanaryStatus, *, waits_for: str | None) -> str:
+    """Return what share a canary gets, and what it waits for."""
+    share = (
+        f"revision {canary.revision} gets {canary.weight}% of the requests "
+        f"(step {canary.step} of {canary.steps})"
+    )
+    if waits_for is not None:
+        return f"{share}: {waits_for}"
+    if canary.hold_until is not None:
+        return f"{share} until {canary.hold_until:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{share} and waits for promotion: puna promote {view.name}"
 
 
 def _stuck(view: View, problem: Diagnosis) -> Diagnosis:

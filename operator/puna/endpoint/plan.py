@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from puna.api.conditions import find
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
-from puna.api.reasons import Reason
+from puna.api.reasons import ConditionType, Reason
+from puna.api.rollout import RolloutStrategy
 from puna.core.findings import Finding, first_finding
 from puna.core.naming import BACKEND_KEY_NAME
 from puna.core.plan import Manifest, Plan
-from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput
-from puna.endpoint.acknowledgement import is_acknowledged, rejection, serves
+from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput, keys_exist
+from puna.endpoint.acknowledgement import rejection, runs, serves
+from puna.endpoint.canary import canary_pools
 from puna.endpoint.census import take
 from puna.endpoint.children import build_children
 from puna.endpoint.diagnosis import Diagnosis, diagnose, is_fetching, is_loading
 from puna.endpoint.effective import pools_of, resolve
 from puna.endpoint.judgement import View
 from puna.endpoint.observed import ObservedEndpoint
+from puna.endpoint.orders import read_orders
 from puna.endpoint.progress import fetch_status
 from puna.endpoint.requeue import look_again
-from puna.endpoint.revision import (
-    StoredRevision,
-    new_revision,
-    stored_revisions,
-)
+from puna.endpoint.revision import new_revision, stored_revisions
 from puna.endpoint.rollout import Rollout, RolloutInput, history, next_step
-from puna.endpoint.router_config import endpoint_config
+from puna.endpoint.router_config import build_router_config, closer, router_config_name
+from puna.endpoint.routing import effective_routing
 from puna.endpoint.situation import Situation
-from puna.endpoint.status import build_status, transitions
+from puna.endpoint.split import let_go
+from puna.endpoint.status import build_status, canary_status, transitions
 from puna.settings import Settings
-from puna_router.config import LABEL_PROCESS, config_digest
+from puna_router.config import CONFIG_KEY, LABEL_PROCESS
 
 LOOK_AGAIN: Final = timedelta(seconds=10)
 """For what no watch tells: missing Secrets, foreign objects."""
@@ -52,6 +53,7 @@ def plan(
         effective=resolve(endpoint.metadata.name, endpoint.spec, observed.presets),
         observed=observed,
         census=take(observed.children, observed.pods),
+        routing=effective_routing(endpoint.spec.routing, settings.router),
         settings=settings,
         now=now,
     )
@@ -61,10 +63,15 @@ def plan(
 def _refuse(
     value: AcceptInput, now: datetime, *, refusal: Finding | None, unresolved: Finding | None
 ) -> Plan[LLMEndpointStatus]:
-    """Leave the children as they are and say what stands in the way."""
+    """Leave the children as they are and say what stands in the way.
+
+    But keys that the spec asks for are required all the same: a wrong field elsewhere must not
+    leave open what its owner has closed.
+    """
     endpoint, observed = value.endpoint, value.observed
     stored = stored_revisions(observed.children)
     view = View(
+        name=endpoint.metadata.name,
         generation=endpoint.metadata.generation,
         now=now,
         pools=pools_of(endpoint.spec),
@@ -73,6 +80,8 @@ def _refuse(
         unresolved=unresolved,
         stable=next((item for item in stored if item.role is RevisionRole.STABLE), None),
         candidate=None,
+        canary=endpoint.status.canary,
+        external=bool(endpoint.spec.external_endpoints),
         retiring=False,
         problem=None,
         awaited=None,
@@ -83,8 +92,26 @@ def _refuse(
         routers_serve=False,
         rejection=None,
     )
-    status = build_status(endpoint, view, revisions=stored, public_url=value.settings.public_url)
-    return Plan(None, status, transitions(endpoint.status, status, view), LOOK_AGAIN)
+    status = build_status(
+        endpoint,
+        view,
+        revisions=stored,
+        routing=effective_routing(endpoint.spec.routing, value.settings.router),
+        public_url=value.settings.public_url,
+    )
+    events = transitions(endpoint.status, status, view)
+    return Plan(_closing(endpoint, observed), status, events, LOOK_AGAIN, partial=True)
+
+
+def _closing(endpoint: LLMEndpoint, observed: ObservedEndpoint) -> tuple[Manifest, ...] | None:
+    """Return the router's document with the keys of the spec, if it has others or none."""
+    name, namespace = endpoint.metadata.name, endpoint.metadata.namespace
+    for child in observed.children:
+        if child["kind"] == "ConfigMap" and child["metadata"]["name"] == router_config_name(name):
+            document = closer(child.get("data", {}).get(CONFIG_KEY, ""), endpoint.spec.access)
+            if document is not None:
+                return (build_router_config(document, namespace=namespace, endpoint=name),)
+    return None
 
 
 def _rollout(situation: Situation) -> Rollout:
@@ -92,7 +119,7 @@ def _rollout(situation: Situation) -> Rollout:
     effective, census = situation.effective, situation.census
     stored = stored_revisions(situation.observed.children)
     wanted = next((item for item in stored if item.name == effective.revision), None)
-    if wanted is None or not (wanted.proven or wanted.process in census.serving):
+    if wanted is None or not (wanted.proven or wanted.outcome or wanted.process in census.serving):
         fresh = new_revision(
             effective,
             namespace=situation.namespace,
@@ -105,71 +132,42 @@ def _rollout(situation: Situation) -> Rollout:
                 break
         wanted = wanted.renewed(fresh) if wanted else fresh
         stored = tuple(wanted if item.name == wanted.name else item for item in stored)
+    canary = effective.canary if effective.strategy is RolloutStrategy.CANARY else None
+    process, pools = effective.process, effective.pools
     value = RolloutInput(
         wanted=wanted,
         stored=stored,
         strategy=effective.strategy,
-        complete={effective.process: census.complete(effective.process, effective.pools)},
+        complete={process: census.complete(process, pools)},
         live=census.live,
         pods=census.processes,
         serving=census.serving,
+        canary=canary,
+        ready=canary is not None and census.complete(process, canary_pools(pools, canary)),
+        orders=read_orders(situation.endpoint.metadata.annotations).of(effective.revision),
+        refused=rejection(situation.observed.routers) is not None,
     )
     return next_step(value, situation.now)
 
 
 def _carry_out(situation: Situation, rollout: Rollout) -> Plan[LLMEndpointStatus]:
     """Return the plan of an endpoint that can be served."""
-    rollout, document, digests = _let_go(situation, rollout)
+    rollout, document, digests = let_go(situation, rollout)
     view = _view(situation, rollout, digests)
     endpoint, settings = situation.endpoint, situation.settings
     status = build_status(
         endpoint,
         view,
         revisions=history(rollout, settings.revision_history_limit),
+        routing=situation.routing,
         public_url=settings.public_url,
     )
     return Plan(
         build_children(situation, rollout, document),
         status,
         transitions(endpoint.status, status, view),
-        look_again(view, status, situation.observed),
+        look_again(view, status, situation.observed, keyed=endpoint.spec.access is not None),
     )
-
-
-def _let_go(situation: Situation, rollout: Rollout) -> tuple[Rollout, str, frozenset[str]]:
-    """Return the rollout without the former revisions that every router has let go of.
-
-    With it: the document for the routers, and the digests of the documents that send nothing to
-    a former revision.
-    """
-    observed, candidate = situation.observed, rollout.candidate
-    warm = (candidate,) if candidate and candidate.process in situation.census.live else ()
-
-    def document(idle: tuple[StoredRevision, ...]) -> str:
-        return endpoint_config(
-            namespace=situation.namespace,
-            effective=situation.effective,
-            created=situation.endpoint.metadata.creation_timestamp,
-            stable=rollout.stable,
-            idle=idle,
-            settings=situation.settings.router,
-        ).to_json()
-
-    without = document(warm)
-    if not rollout.retiring:
-        return rollout, without, frozenset({config_digest(without)})
-    beside = document((*warm, *rollout.retiring))
-    digests = frozenset({config_digest(without), config_digest(beside)})
-    acknowledged = is_acknowledged(
-        observed.routers,
-        digests,
-        since=rollout.stable.promoted_at,
-        now=situation.now,
-        timeout=timedelta(seconds=situation.settings.router_ack_timeout_seconds),
-    )
-    if acknowledged and (observed.routers_asked or not observed.routers):
-        return replace(rollout, retiring=()), without, digests
-    return rollout, beside, digests
 
 
 def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> View:
@@ -188,7 +186,12 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
         ]
         problem = diagnose(pods, deployments)
     fetching = any(map(is_fetching, pods))
+    refused = rejection(observed.routers)
+    serving = serves(observed.routers, digests, backends=situation.wants_servers) or (
+        _was_ready(situation) and not refused
+    )
     return View(
+        name=situation.name,
         generation=situation.endpoint.metadata.generation,
         now=situation.now,
         pools=situation.effective.pools,
@@ -197,16 +200,29 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
         unresolved=None,
         stable=rollout.stable,
         candidate=rollout.candidate,
+        candidate_pools=rollout.candidate_pools(situation.effective.pools),
+        aborted=rollout.aborted,
+        canary=canary_status(rollout),
         retiring=bool(rollout.retiring),
+        changed_at=rollout.changed_at,
         problem=problem,
         awaited=_awaited(situation, rollout),
         fetching=fetching,
         fetch=fetch_status(observed.progress) if fetching else None,
         loading=any(map(is_loading, pods)),
+        external=bool(situation.effective.external),
         router_ready=bool(observed.routers),
-        routers_serve=not observed.routers_asked or serves(observed.routers, digests),
-        rejection=rejection(observed.routers),
+        routers_serve=serving or not observed.routers_asked,
+        routers_behind=observed.routers_asked and not runs(observed.routers, digests),
+        rejection=refused,
+        closed=keys_exist(situation.endpoint, observed),
     )
+
+
+def _was_ready(situation: Situation) -> bool:
+    """Return whether the endpoint is Ready so far: what serves goes on while a router follows."""
+    ready = find(situation.endpoint.status.conditions, ConditionType.READY)
+    return ready is not None and ready.status == "True"
 
 
 def _awaited(situation: Situation, rollout: Rollout) -> str | None:

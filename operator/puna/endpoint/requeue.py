@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,23 +16,44 @@ from puna.endpoint.observed import ObservedEndpoint
 LONGEST_WAIT: Final = timedelta(seconds=10)
 PROGRESS_INTERVAL: Final = timedelta(seconds=2)
 ROUTER_INTERVAL: Final = timedelta(milliseconds=100)
+BEHIND_INTERVAL: Final = timedelta(seconds=1)
+"""While routers serve, and follow a change that Ready does not depend on."""
 REJECTED_INTERVAL: Final = timedelta(seconds=60)
+SECRET_INTERVAL: Final = timedelta(seconds=60)
+"""A Secret with API keys is no object that the operator watches."""
 
 
 def look_again(
-    view: View, status: LLMEndpointStatus, observed: ObservedEndpoint
+    view: View, status: LLMEndpointStatus, observed: ObservedEndpoint, *, keyed: bool
 ) -> timedelta | None:
     """Return when to look without being woken; None once everything is told by watches."""
     if observed.rejected is not None:
         return REJECTED_INTERVAL
-    if view.retiring and view.stable is not None:
-        return _router_interval(view.stable.promoted_at, view.now)
-    if view.complete and view.wanted_replicas and not view.routers_serve:
-        ready = find(status.conditions, ConditionType.READY)
-        return _router_interval(ready.last_transition_time if ready else None, view.now)
+    waits = list(_waits(view, status, observed, keyed=keyed))
+    return min(waits, default=None)
+
+
+def _waits(
+    view: View, status: LLMEndpointStatus, observed: ObservedEndpoint, *, keyed: bool
+) -> Iterator[timedelta]:
+    if view.canary is not None and view.canary.hold_until is not None:
+        hold = view.canary.hold_until - view.now
+        if hold > timedelta():
+            yield hold
+    if view.retiring:
+        yield _router_interval(view.changed_at, view.now)
+    elif view.complete and (view.wanted_replicas or view.external):
+        if not view.routers_serve:
+            ready = find(status.conditions, ConditionType.READY)
+            yield _router_interval(ready.last_transition_time if ready else None, view.now)
+        elif view.routers_behind:
+            yield BEHIND_INTERVAL
     if view.fetching or any(map(is_fetching, observed.pods)):
-        return PROGRESS_INTERVAL
-    return None
+        yield PROGRESS_INTERVAL
+    if view.closed is not None:
+        yield LONGEST_WAIT
+    elif keyed:
+        yield SECRET_INTERVAL
 
 
 def _router_interval(since: datetime | None, now: datetime) -> timedelta:

@@ -8,17 +8,18 @@ are labels: they are the truth, the status mirrors them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 from pydantic import Field
 
-from puna.api.llmendpoint import Accelerator, ModelSource, RevisionRole
+from puna.api.llmendpoint import Accelerator, ModelSource, Outcome, RevisionRole
 from puna.api.preset import Precedence, Prompt, Sampling, Server
 from puna.api.resource import Model
 from puna.core.naming import (
     COMPONENT_MODEL,
+    LABEL_OUTCOME,
     LABEL_PROVEN,
     LABEL_REVISION,
     LABEL_ROLE,
@@ -26,12 +27,18 @@ from puna.core.naming import (
     endpoint_labels,
 )
 from puna.core.plan import Manifest
+from puna.endpoint.canary import Position
 from puna.endpoint.effective import Effective
+from puna.endpoint.orders import Orders, read_orders
 from puna.endpoint.pod import base_pod_spec
 from puna.settings import AcceleratorProfile, Settings
 
 PROMOTED_AT: Final = "puna.dev/promoted-at"
 """When the revision became the stable one."""
+CANARY_STEP: Final = "puna.dev/canary-step"
+"""Index of the step whose weight the revision gets."""
+CANARY_SINCE: Final = "puna.dev/canary-since"
+"""When the revision got its present weight; with no step: when it lost it."""
 
 
 class FrozenProfile(Model):
@@ -70,6 +77,11 @@ class StoredRevision:
     proven: bool = False
     created_at: datetime | None = None
     promoted_at: datetime | None = None
+    outcome: Outcome | None = None
+    position: Position = field(default_factory=Position)
+    """How far it has come as a canary."""
+    passed_over: Orders = field(default_factory=Orders)
+    """Orders that were there before its canary began: they were meant for an earlier one."""
     number: int = 0
     """Sequence number of the stored object; 0 until it is stored."""
     outdated: bool = False
@@ -166,13 +178,16 @@ def build_revision(
     }
     if revision.proven:
         labels[LABEL_PROVEN] = "true"
+    if revision.outcome is not None:
+        labels[LABEL_OUTCOME] = revision.outcome.value.lower()
     metadata: Manifest = {
         "name": child_name(endpoint, revision.name),
         "namespace": namespace,
         "labels": labels,
     }
-    if revision.promoted_at is not None:
-        metadata["annotations"] = {PROMOTED_AT: revision.promoted_at.isoformat()}
+    annotations = _annotations(revision)
+    if annotations:
+        metadata["annotations"] = annotations
     data = revision.raw if revision.raw is not None else revision.data.to_dict()
     return {
         "apiVersion": "apps/v1",
@@ -183,18 +198,37 @@ def build_revision(
     }
 
 
+def _annotations(revision: StoredRevision) -> dict[str, str]:
+    annotations = revision.passed_over.annotations()
+    if revision.promoted_at is not None:
+        annotations[PROMOTED_AT] = revision.promoted_at.isoformat()
+    if revision.position.step is not None:
+        annotations[CANARY_STEP] = str(revision.position.step)
+    if revision.position.since is not None:
+        annotations[CANARY_SINCE] = revision.position.since.isoformat()
+    return annotations
+
+
 def _read(child: Manifest) -> StoredRevision:
     metadata = child["metadata"]
-    labels = metadata["labels"]
-    promoted = metadata.get("annotations", {}).get(PROMOTED_AT)
-    created = metadata.get("creationTimestamp")
+    labels, annotations = metadata["labels"], metadata.get("annotations", {})
+    outcome, step = labels.get(LABEL_OUTCOME), annotations.get(CANARY_STEP)
     return StoredRevision(
         name=labels[LABEL_REVISION],
         data=RevisionData.model_validate(child["data"]),
         role=RevisionRole(labels.get(LABEL_ROLE, RevisionRole.RETIRED.value).capitalize()),
         proven=labels.get(LABEL_PROVEN) == "true",
-        created_at=datetime.fromisoformat(created) if created else None,
-        promoted_at=datetime.fromisoformat(promoted) if promoted else None,
+        created_at=_time(metadata.get("creationTimestamp")),
+        promoted_at=_time(annotations.get(PROMOTED_AT)),
+        outcome=Outcome(outcome.capitalize()) if outcome else None,
+        position=Position(
+            step=int(step) if step else None, since=_time(annotations.get(CANARY_SINCE))
+        ),
+        passed_over=read_orders(annotations),
         number=child.get("revision", 0),
         raw=child["data"],
     )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

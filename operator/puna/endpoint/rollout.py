@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
-from puna.api.llmendpoint import RevisionRole, RolloutStrategy
+from puna.api.llmendpoint import Outcome, Pool, RevisionRole
+from puna.api.rollout import Canary, RolloutStrategy
+from puna.endpoint.canary import End, Position, Verdict, canary_pools, needs_all, weight_of
+from puna.endpoint.canary import next_step as next_canary_step
+from puna.endpoint.orders import Orders
 from puna.endpoint.revision import StoredRevision
 
 MOST_RETIRING: Final = 4
@@ -30,6 +34,14 @@ class RolloutInput:
     """Process hashes that have Pods, ending ones too."""
     serving: frozenset[str]
     """Process hashes that have a ready Pod."""
+    canary: Canary | None = None
+    """Steps of strategy Canary."""
+    ready: bool = False
+    """Whether the wanted process has the servers of a canary."""
+    orders: Orders = field(default_factory=Orders)
+    """What people say of the wanted revision."""
+    refused: bool = False
+    """Whether a router refuses what it is told: no share of requests would change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,40 +53,51 @@ class Rollout:
     stable: StoredRevision
     candidate: StoredRevision | None
     retiring: tuple[StoredRevision, ...]
-    """Former stable revisions whose Pods may still get requests, one for each process."""
+    """Former revisions whose Pods may still get requests, one for each process."""
     waiting_for_old: bool
     """Replace: Pods of other revisions are still there, the stable one's wait."""
+    aborted: StoredRevision | None = None
+    """The wanted revision, if its canary was aborted."""
+    canary: Canary | None = None
+    """Steps on which the candidate takes over."""
+    needs_all: bool = True
+    """Whether the candidate is to have all servers, or those of a canary."""
+
+    @property
+    def weight(self) -> int:
+        """Percent of the requests that the candidate gets."""
+        if self.candidate is None or self.canary is None:
+            return 0
+        return weight_of(self.candidate.position, self.canary.steps)
+
+    @property
+    def shares_pods(self) -> bool:
+        """Whether the candidate is served by the stable revision's Pods."""
+        return self.candidate is not None and self.candidate.process == self.stable.process
+
+    def candidate_pools(self, pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
+        """Return the pools with the servers that the candidate is to have."""
+        if self.canary is None or self.needs_all or self.shares_pods:
+            return pools
+        return canary_pools(pools, self.canary)
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """When requests last were taken from a revision that still runs."""
+        times = (self.stable.promoted_at, *(item.position.since for item in self.retiring))
+        return max((time for time in times if time is not None), default=None)
 
 
 def next_step(value: RolloutInput, now: datetime) -> Rollout:
     """Return the next step, which follows from what is stored and observed alone."""
     before = _stable(value)
     wanted = next((item for item in value.stored if item.name == value.wanted.name), value.wanted)
-    stable, candidate = wanted, None
-    if before is not None and not _takes_over(before, wanted, value):
-        stable, candidate = before, wanted
-    stable = replace(
-        stable,
-        role=RevisionRole.STABLE,
-        proven=stable.proven or stable.process in value.serving,
-        promoted_at=stable.promoted_at if before is None or before.name == stable.name else now,
-    )
-    if candidate is not None:
-        candidate = replace(candidate, role=RevisionRole.CANDIDATE)
-    active = {stable.name} | ({candidate.name} if candidate else set())
-    retired = tuple(
-        replace(item, role=RevisionRole.RETIRED) for item in value.stored if item.name not in active
-    )
-    needed = {stable.process} | ({candidate.process} if candidate else set())
-    return Rollout(
-        revisions=(stable, *((candidate,) if candidate else ()), *retired),
-        stable=stable,
-        candidate=candidate,
-        retiring=_retiring(retired, needed, value),
-        waiting_for_old=value.strategy is RolloutStrategy.REPLACE
-        and stable.process not in value.live
-        and bool(value.pods - {stable.process}),
-    )
+    if before is None or _takes_over(before, wanted, value):
+        return _rolled_out(value, now, before=before, stable=wanted)
+    if value.canary is None:
+        candidate = replace(wanted, role=RevisionRole.CANDIDATE, outcome=None, position=Position())
+        return _rolled_out(value, now, before=before, stable=before, candidate=candidate)
+    return _next_canary_step(value, now, before=before, canary=value.canary, wanted=wanted)
 
 
 def history(rollout: Rollout, limit: int) -> tuple[StoredRevision, ...]:
@@ -86,6 +109,118 @@ def history(rollout: Rollout, limit: int) -> tuple[StoredRevision, ...]:
     return tuple(item for item in rollout.revisions if item.name not in dropped)
 
 
+def _next_canary_step(
+    value: RolloutInput,
+    now: datetime,
+    *,
+    before: StoredRevision,
+    canary: Canary,
+    wanted: StoredRevision,
+) -> Rollout:
+    """Return the next step of a revision that takes over step by step.
+
+    Of a process that serves already it shares the Pods: nothing has to be waited for.
+    """
+    candidate = _candidacy(wanted, value)
+    if candidate.outcome is Outcome.ABORTED:
+        return _rolled_out(value, now, before=before, stable=before, aborted=candidate)
+    verdict = _verdict(value, candidate)
+    shares_pods = wanted.process == before.process
+    step = next_canary_step(
+        candidate.position,
+        canary.steps,
+        verdict=verdict,
+        ready=shares_pods or value.ready,
+        complete=shares_pods or value.complete.get(wanted.process, False),
+        now=now,
+    )
+    if step is End.PROMOTED:
+        return _rolled_out(value, now, before=before, stable=candidate)
+    if step is End.ABORTED:
+        left = _left(candidate, now)
+        aborted = replace(left, outcome=Outcome.ABORTED)
+        return _rolled_out(value, now, before=before, stable=before, aborted=aborted)
+    candidate = replace(candidate, position=step, proven=candidate.proven or step.step is not None)
+    rollout = _rolled_out(value, now, before=before, stable=before, candidate=candidate)
+    everything = needs_all(step, canary.steps, verdict=verdict, now=now)
+    return replace(rollout, canary=canary, needs_all=everything)
+
+
+def _candidacy(wanted: StoredRevision, value: RolloutInput) -> StoredRevision:
+    """Return the wanted revision as a candidate, a new one with nothing behind it.
+
+    Orders that are there before it are not meant for it.
+    """
+    is_stored = any(item.name == wanted.name for item in value.stored)
+    if is_stored and wanted.role is RevisionRole.CANDIDATE:
+        return replace(wanted, passed_over=wanted.passed_over.within(value.orders))
+    return replace(
+        wanted,
+        role=RevisionRole.CANDIDATE,
+        outcome=None,
+        position=Position(),
+        passed_over=value.orders,
+    )
+
+
+def _verdict(value: RolloutInput, candidate: StoredRevision) -> Verdict:
+    """Return what is said of a canary; an order to abort counts most."""
+    orders = value.orders.without(candidate.passed_over)
+    if orders.abort is not None:
+        return Verdict.ABORT
+    if value.refused:
+        return Verdict.HOLD
+    return Verdict.CONTINUE if orders.promote is None else Verdict.PROMOTE
+
+
+def _rolled_out(
+    value: RolloutInput,
+    now: datetime,
+    *,
+    before: StoredRevision | None,
+    stable: StoredRevision,
+    candidate: StoredRevision | None = None,
+    aborted: StoredRevision | None = None,
+) -> Rollout:
+    """Return a rollout with all other revisions retired."""
+    stable = replace(
+        stable,
+        role=RevisionRole.STABLE,
+        proven=stable.proven or stable.process in value.serving,
+        promoted_at=stable.promoted_at if before is None or before.name == stable.name else now,
+        outcome=None,
+        position=Position(),
+        passed_over=Orders(),
+    )
+    active = [stable, *(item for item in (candidate, aborted) if item is not None)]
+    names = {item.name for item in active}
+    retired = tuple(_retired(item, now) for item in value.stored if item.name not in names)
+    needed = {stable.process} | ({candidate.process} if candidate else set())
+    leaving = (*retired, aborted) if aborted else retired
+    return Rollout(
+        revisions=(*active, *retired),
+        stable=stable,
+        candidate=candidate,
+        retiring=_retiring(leaving, needed, value),
+        waiting_for_old=value.strategy is RolloutStrategy.REPLACE
+        and stable.process not in value.live
+        and bool(value.pods - {stable.process}),
+        aborted=aborted,
+    )
+
+
+def _retired(revision: StoredRevision, now: datetime) -> StoredRevision:
+    left = _left(revision, now)
+    return replace(left, role=RevisionRole.RETIRED, passed_over=Orders())
+
+
+def _left(revision: StoredRevision, now: datetime) -> StoredRevision:
+    """Return a revision that gets no requests, at once, whatever its share was."""
+    if revision.position.step is None:
+        return revision
+    return replace(revision, position=Position(step=None, since=now))
+
+
 def _stable(value: RolloutInput) -> StoredRevision | None:
     """Return the revision that users are served by.
 
@@ -94,22 +229,21 @@ def _stable(value: RolloutInput) -> StoredRevision | None:
     """
     stable = [item for item in value.stored if item.role is RevisionRole.STABLE]
     running = [item for item in value.stored if item.proven and item.process in value.live]
-    return max(
-        stable or running,
-        key=_promotion,
-        default=None,
-    )
+    former = [item for item in running if item.role is RevisionRole.RETIRED]
+    return max(stable or former or running, key=_promotion, default=None)
 
 
 def _takes_over(before: StoredRevision, wanted: StoredRevision, value: RolloutInput) -> bool:
-    """Return whether the wanted revision becomes the stable one now."""
-    if before.name == wanted.name:
+    """Return whether the wanted revision becomes the stable one now, or has been it.
+
+    One that never served is not waited for. A canary takes over at the end of its steps.
+    """
+    if before.name == wanted.name or not (before.proven or before.process in value.serving):
         return True
-    return (
-        value.strategy is RolloutStrategy.REPLACE
-        or not (before.proven or before.process in value.serving)
-        or wanted.process == before.process
-        or value.complete.get(wanted.process, False)
+    if value.strategy is RolloutStrategy.REPLACE:
+        return True
+    return value.canary is None and (
+        wanted.process == before.process or value.complete.get(wanted.process, False)
     )
 
 

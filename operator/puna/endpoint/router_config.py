@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pydantic import ValidationError
+
+from puna.api.access import Access
 from puna.api.preset import Precedence, PresetSpec, Prompt, Sampling
+from puna.api.routing import ExternalEndpoint, Routing
 from puna.core.naming import COMPONENT_ROUTER, endpoint_labels, endpoint_port
 from puna.core.plan import Manifest
 from puna.endpoint.effective import Effective
 from puna.endpoint.revision import StoredRevision
-from puna.settings import RouterSettings
 from puna_router.config import (
     CONFIG_KEY,
     LABEL_ROUTER_CONFIG,
+    AccessConfig,
     EndpointConfig,
-    HealthCheckConfig,
+    ExternalConfig,
     PresetConfig,
     RevisionConfig,
+    Stickiness,
 )
 
 SERVER_NAMES: Final[Mapping[str, str]] = {
@@ -32,6 +38,17 @@ SERVER_NAMES: Final[Mapping[str, str]] = {
     "seed": "seed",
 }
 """Our attribute -> llama-server's member of a request body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A revision and its share of the requests."""
+
+    revision: StoredRevision
+    weight: int
+    """Percent; 0: it is only kept warm."""
+    expected: int = 0
+    """Servers that are wanted of it."""
 
 
 def preset_config(sampling: Sampling, precedence: Precedence, prompt: Prompt) -> PresetConfig:
@@ -58,28 +75,54 @@ def endpoint_config(
     namespace: str,
     effective: Effective,
     created: datetime | None,
-    stable: StoredRevision,
-    idle: Iterable[StoredRevision],
-    settings: RouterSettings,
+    shares: Iterable[Share],
+    routing: Routing,
+    allowed_networks: tuple[str, ...],
 ) -> EndpointConfig:
-    """Return the document: all requests go to `stable`, those in `idle` are only kept warm."""
+    """Return the document; `routing`, in which every member is set, has its members' names."""
+    canary = effective.canary
     return EndpointConfig(
         name=effective.name,
         port=endpoint_port(namespace, effective.name),
         created=int(created.timestamp()) if created else 0,
-        revisions=(
-            _revision(stable, weight=100),
-            *(_revision(revision, weight=0) for revision in idle),
-        ),
+        revisions=tuple(map(_revision, shares)),
         presets={name: _from_spec(preset) for name, preset in effective.presets.items()},
-        health_check=HealthCheckConfig(
-            interval_seconds=settings.health_interval_seconds,
-            failure_threshold=settings.health_failure_threshold,
-        ),
-        retries=settings.retries,
-        idle_timeout_seconds=settings.idle_timeout_seconds,
-        keep_alive_seconds=settings.keep_alive_seconds,
+        stickiness=canary.stickiness if canary else Stickiness.NONE,
+        external=tuple(_external(item, allowed_networks) for item in effective.external),
+        access=_access_config(effective.access) if effective.access else None,
+        **routing.model_dump(),
     )
+
+
+def _access_config(access: Access) -> AccessConfig:
+    return AccessConfig(
+        secret=access.api_key_secret_ref.name,
+        requests_per_minute=access.rate_limit.requests_per_minute,
+        burst=access.rate_limit.burst,
+    )
+
+
+def closer(document: str, access: Access | None) -> str | None:
+    """Return a router's document with the keys that a spec asks for; None if it has them.
+
+    A document that cannot be read is left to the router, which keeps the last good one. Nothing
+    is opened here.
+    """
+    if access is None:
+        return None
+    try:
+        config = EndpointConfig.model_validate_json(document)
+    except ValidationError:
+        return None
+    wanted = _access_config(access)
+    if config.access == wanted:
+        return None
+    return config.model_copy(update={"access": wanted}).to_json()
+
+
+def router_config_name(endpoint: str) -> str:
+    """Return the name of the ConfigMap that carries an endpoint's document."""
+    return f"{endpoint}-router-config"
 
 
 def build_router_config(document: str, *, namespace: str, endpoint: str) -> Manifest:
@@ -88,7 +131,7 @@ def build_router_config(document: str, *, namespace: str, endpoint: str) -> Mani
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            "name": f"{endpoint}-router-config",
+            "name": router_config_name(endpoint),
             "namespace": namespace,
             "labels": endpoint_labels(endpoint, COMPONENT_ROUTER) | {LABEL_ROUTER_CONFIG: "true"},
         },
@@ -96,11 +139,27 @@ def build_router_config(document: str, *, namespace: str, endpoint: str) -> Mani
     }
 
 
-def _revision(revision: StoredRevision, *, weight: int) -> RevisionConfig:
-    data = revision.data
+def _revision(share: Share) -> RevisionConfig:
+    data = share.revision.data
     return RevisionConfig(
-        name=revision.name,
-        process=revision.process,
-        weight=weight,
+        name=share.revision.name,
+        process=share.revision.process,
+        weight=share.weight,
         preset=preset_config(data.sampling, data.precedence, data.prompt),
+        slots=data.server.slots,
+        expected=share.expected,
+    )
+
+
+def _external(external: ExternalEndpoint, allowed_networks: tuple[str, ...]) -> ExternalConfig:
+    key, authority = external.api_key_secret_ref, external.ca_secret_ref
+    secret = {"api_key_secret": key.name, "api_key_member": key.key} if key else {}
+    return ExternalConfig(
+        name=external.name,
+        url=external.url,
+        slots=external.slots,
+        priority=external.priority,
+        ca_secret=authority.name if authority else None,
+        allowed_networks=allowed_networks,
+        **secret,
     )

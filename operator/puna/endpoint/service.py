@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from puna.core.naming import COMPONENT, COMPONENT_ROUTER, ROUTER_NAME, endpoint_labels
 from puna.core.plan import Manifest
+from puna.settings import RouterSettings
 
 
-def build_service(*, namespace: str, endpoint: str) -> Manifest:
+def build_service(*, namespace: str, endpoint: str, settings: RouterSettings) -> Manifest:
     """Return a Service of the endpoint's name in front of the namespace's routers."""
     return {
         "apiVersion": "v1",
@@ -22,6 +23,6 @@ def build_service(*, namespace: str, endpoint: str) -> Manifest:
                 "app.kubernetes.io/instance": ROUTER_NAME,
                 COMPONENT: COMPONENT_ROUTER,
             },
-            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+            "ports": [settings.service_port],
         },
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from puna.api.llmendpoint import LLMEndpoint
+from puna.api.routing import Routing
 from puna.core.naming import BACKEND_KEY_MEMBER
 from puna.endpoint.census import Census
 from puna.endpoint.effective import Effective
@@ -21,6 +22,8 @@ class Situation:
     effective: Effective
     observed: ObservedEndpoint
     census: Census
+    routing: Routing
+    """Routing in force."""
     settings: Settings
     now: datetime
 
@@ -33,6 +36,11 @@ class Situation:
     def namespace(self) -> str:
         """Namespace of the endpoint."""
         return self.endpoint.metadata.namespace
+
+    @property
+    def wants_servers(self) -> bool:
+        """Whether any server of ours is wanted."""
+        return any(pool.replicas for pool in self.effective.pools)
 
     @property
     def backend_key(self) -> str | None:

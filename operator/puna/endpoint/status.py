@@ -6,22 +6,35 @@ from typing import Final
 
 from puna.api.conditions import find, merge
 from puna.api.llmendpoint import (
+    CanaryStatus,
     LLMEndpoint,
     LLMEndpointStatus,
+    Outcome,
     RevisionStatus,
     Summary,
 )
 from puna.api.reasons import ConditionType, EventReason, Reason
+from puna.api.routing import Routing
 from puna.core.naming import COMPONENT, COMPONENT_MODEL, LABEL_ENDPOINT
 from puna.core.plan import Event
+from puna.endpoint.canary import hold_until, present_step
 from puna.endpoint.judgement import View, judge
 from puna.endpoint.revision import StoredRevision
+from puna.endpoint.rollout import Rollout
 from puna_fetch.config import file_name
 
 OF_SCALING: Final = frozenset({Reason.SCALING, Reason.NO_REPLICAS})
 OF_ROLLOUT: Final = frozenset(
-    {Reason.ROLLING_OUT, Reason.WAITING_FOR_REPLICAS, Reason.FETCHING, Reason.LOADING}
+    {
+        Reason.ROLLING_OUT,
+        Reason.CANARY_RUNNING,
+        Reason.WAITING_FOR_REPLICAS,
+        Reason.FETCHING,
+        Reason.LOADING,
+    }
 )
+EXPECTED: Final = frozenset({Reason.FETCHING, Reason.LOADING, Reason.CANARY_ABORTED})
+"""Reasons of False conditions that are no fault, or are told by an Event of their own."""
 
 
 def build_status(
@@ -29,6 +42,7 @@ def build_status(
     view: View,
     *,
     revisions: tuple[StoredRevision, ...],
+    routing: Routing,
     public_url: str,
 ) -> LLMEndpointStatus:
     """Return the complete status that follows the endpoint's present one."""
@@ -42,10 +56,28 @@ def build_status(
         selector=f"{COMPONENT}={COMPONENT_MODEL},{LABEL_ENDPOINT}={name}",
         url=public_url.format(endpoint=name, namespace=namespace),
         stable_revision=view.stable.name if view.stable else None,
+        canary=view.canary,
+        routing=routing,
         fetch=view.fetch,
         pools=pools,
         revisions=tuple(_revision_status(item) for item in revisions),
         summary=_summary(endpoint, view),
+    )
+
+
+def canary_status(rollout: Rollout) -> CanaryStatus | None:
+    """Return how far a canary has come; None where there is none."""
+    candidate, canary = rollout.candidate, rollout.canary
+    if candidate is None or canary is None:
+        return None
+    step = present_step(candidate.position, canary.steps)
+    return CanaryStatus(
+        revision=candidate.name,
+        weight=rollout.weight,
+        step=0 if step is None else step + 1,
+        steps=len(canary.steps),
+        started_at=candidate.position.since,
+        hold_until=hold_until(candidate.position, canary.steps),
     )
 
 
@@ -71,8 +103,34 @@ def transitions(
     ):
         message = f"revision {after.stable_revision} replaced {before.stable_revision}"
         events.append(Event("Normal", EventReason.PROMOTED, message))
+    events += _canary_events(before, after)
     events += _condition_events(before, after)
     return tuple(events)
+
+
+def _canary_events(before: LLMEndpointStatus, after: LLMEndpointStatus) -> list[Event]:
+    """Return an Event for a step that began, and for a canary that was aborted."""
+    events = []
+    old, new = before.canary, after.canary
+    if new is not None and new.step and (old is None or _step(old) != _step(new)):
+        message = (
+            f"revision {new.revision} gets {new.weight}% of the requests "
+            f"(step {new.step} of {new.steps})"
+        )
+        events.append(Event("Normal", EventReason.CANARY_ADVANCED, message))
+    known = _aborted(before)
+    for revision in sorted(_aborted(after) - known):
+        message = f"revision {revision} was aborted; {after.stable_revision} serves"
+        events.append(Event("Normal", EventReason.CANARY_ABORTED, message))
+    return events
+
+
+def _step(canary: CanaryStatus) -> tuple[str, int, int]:
+    return canary.revision, canary.step, canary.weight
+
+
+def _aborted(status: LLMEndpointStatus) -> set[str]:
+    return {item.name for item in status.revisions if item.outcome == Outcome.ABORTED}
 
 
 def _condition_events(before: LLMEndpointStatus, after: LLMEndpointStatus) -> list[Event]:
@@ -93,7 +151,7 @@ def _condition_events(before: LLMEndpointStatus, after: LLMEndpointStatus) -> li
     messages = set()
     for kind, reason in told.items():
         old, new = find(before.conditions, kind), find(after.conditions, kind)
-        if new is None or new.status != "False" or new.reason in {Reason.FETCHING, Reason.LOADING}:
+        if new is None or new.status != "False" or new.reason in EXPECTED:
             continue
         if (old is None or (old.status, old.reason) != (new.status, new.reason)) and (
             new.message not in messages
@@ -115,7 +173,8 @@ def _condition_events(before: LLMEndpointStatus, after: LLMEndpointStatus) -> li
 def _is_planned(status: LLMEndpointStatus, reason: Reason) -> bool:
     """Return whether an endpoint is unready because of a change that was asked for."""
     progressing = find(status.conditions, ConditionType.PROGRESSING)
-    is_rollout = progressing is not None and progressing.reason is Reason.ROLLING_OUT
+    under_way = {Reason.ROLLING_OUT, Reason.CANARY_RUNNING}
+    is_rollout = progressing is not None and progressing.reason in under_way
     return reason in OF_SCALING or (is_rollout and reason in OF_ROLLOUT)
 
 
@@ -131,10 +190,14 @@ def _summary(endpoint: LLMEndpoint, view: View) -> Summary:
         f"{pool.name} {view.census.ready_of.get((pool.name, process), 0)}/{pool.replicas}"
         for pool in view.pools
     )
-    if view.candidate is not None:
-        rollout = f"{endpoint.spec.rollout.strategy} -> {view.candidate.name}"
-    elif view.refusal or view.unresolved:
+    if view.refusal or view.unresolved:
         rollout = "Blocked"
+    elif view.canary is not None:
+        rollout = f"{view.canary.weight}% -> {view.canary.revision}"
+    elif view.candidate is not None:
+        rollout = f"{endpoint.spec.rollout.strategy} -> {view.candidate.name}"
+    elif view.aborted is not None:
+        rollout = f"Aborted {view.aborted.name}"
     elif view.complete and not view.retiring:
         rollout = "Complete"
     else:
@@ -161,5 +224,6 @@ def _revision_status(revision: StoredRevision) -> RevisionStatus:
         model=revision.data.model.uri,
         preset=revision.data.preset,
         role=revision.role,
+        outcome=revision.outcome,
         created_at=revision.created_at,
     )

@@ -16,6 +16,8 @@ from puna_router.config import CLIENT_PORT, CONTROL_PORT, PICKER_PORT
 DIRECTORY: Final = "/run/puna"
 """Folder that the containers share: bootstrap file, xDS files, sockets."""
 KEY_MOUNT: Final = "/etc/puna/backend-key"
+TLS_MOUNT: Final = "/etc/puna/tls"
+"""Folder of `tls.crt` and `tls.key`, which the kubelet renews."""
 ACCOUNT_MOUNT: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 ACCOUNT_UID: Final = "puna.dev/service-account-uid"
 """Tokens die with their ServiceAccount: a re-created one rolls the router."""
@@ -60,7 +62,11 @@ def build_deployment(
 
 
 def _pod_spec(settings: RouterSettings) -> Manifest:
-    return {
+    placement: Manifest = {
+        "nodeSelector": dict(settings.node_selector),
+        "tolerations": [dict(toleration) for toleration in settings.tolerations],
+    }
+    return {name: value for name, value in placement.items() if value} | {
         "serviceAccountName": ROUTER_NAME,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -78,6 +84,11 @@ def _pod_spec(settings: RouterSettings) -> Manifest:
                 },
             },
             {"name": "service-account", "projected": {"sources": _account_sources()}},
+            *(
+                [{"name": "tls", "secret": {"secretName": settings.tls_secret}}]
+                if settings.tls_secret
+                else []
+            ),
         ],
     }
 
@@ -119,6 +130,7 @@ def _control(settings: RouterSettings) -> Manifest:
             f"--api-key-file={KEY_MOUNT}/{BACKEND_KEY_MEMBER}",
             f"--service-account-directory={ACCOUNT_MOUNT}",
             f"--drain-seconds={settings.drain_seconds}",
+            *([f"--tls-directory={TLS_MOUNT}"] if settings.tls_secret else []),
             "--pod=$(POD_NAME)",
             f"--peers={_labels(router_selector())}",
         ],
@@ -130,7 +142,7 @@ def _control(settings: RouterSettings) -> Manifest:
         "ports": [{"name": "control", "containerPort": CONTROL_PORT, "protocol": "TCP"}],
         "readinessProbe": _probe("/ready", "control", period=2, failures=2),
         "livenessProbe": _probe("/live", "control", period=10, failures=3),
-        "resources": {"requests": {"cpu": "50m", "memory": "96Mi"}},
+        "resources": _resources(settings, "control"),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
@@ -138,6 +150,11 @@ def _control(settings: RouterSettings) -> Manifest:
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
             {"name": "backend-key", "mountPath": KEY_MOUNT, "readOnly": True},
             {"name": "service-account", "mountPath": ACCOUNT_MOUNT, "readOnly": True},
+            *(
+                [{"name": "tls", "mountPath": TLS_MOUNT, "readOnly": True}]
+                if settings.tls_secret
+                else []
+            ),
         ],
     }
 
@@ -152,8 +169,14 @@ def _envoy(settings: RouterSettings) -> Manifest:
             f"--drain-seconds={settings.drain_seconds}",
         ],
         "ports": [{"name": "http", "containerPort": CLIENT_PORT, "protocol": "TCP"}],
-        "readinessProbe": _probe("/health", "http", period=2, failures=2),
-        "resources": {"requests": {"cpu": "100m", "memory": "96Mi"}},
+        "readinessProbe": _probe(
+            "/health",
+            "http",
+            scheme="HTTPS" if settings.tls_secret else "HTTP",
+            period=2,
+            failures=2,
+        ),
+        "resources": _resources(settings, "envoy"),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_run_mount()],
@@ -199,9 +222,14 @@ def _run_mount() -> Manifest:
     return {"name": "run", "mountPath": DIRECTORY}
 
 
-def _probe(path: str, port: str, *, period: int, failures: int) -> Manifest:
+def _resources(settings: RouterSettings, container: str) -> Manifest:
+    resources = settings.resources[container].to_dict()
+    return {name: amounts for name, amounts in resources.items() if amounts}
+
+
+def _probe(path: str, port: str, *, scheme: str = "HTTP", period: int, failures: int) -> Manifest:
     return {
-        "httpGet": {"path": path, "port": port, "scheme": "HTTP"},
+        "httpGet": {"path": path, "port": port, "scheme": scheme},
         "periodSeconds": period,
         "timeoutSeconds": 2,
         "failureThreshold": failures,

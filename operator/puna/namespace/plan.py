@@ -9,7 +9,12 @@ from puna.api.reasons import Reason
 from puna.core.findings import Finding
 from puna.core.naming import BACKEND_KEY_MEMBER, digest8
 from puna.core.plan import Manifest, Plan
-from puna.namespace.access import build_role_binding, build_service_account
+from puna.namespace.access import (
+    build_role_binding,
+    build_secrets_role,
+    build_service_account,
+    router_secrets,
+)
 from puna.namespace.anchor import build_anchor, find_anchor
 from puna.namespace.backend_key import build_backend_key
 from puna.namespace.deployment import build_deployment
@@ -56,6 +61,7 @@ def plan(
         key,
         build_service_account(name),
         build_role_binding(name),
+        *build_secrets_role(name, router_secrets(namespace.endpoints)),
         *((deployment,) if deployment else ()),
         build_service(name, settings.router),
         *build_network_policies(name),

@@ -22,7 +22,7 @@ def build_service(namespace: str, settings: RouterSettings) -> Manifest:
         "spec": {
             "type": settings.service_type,
             "selector": router_selector(),
-            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+            "ports": [settings.service_port],
         },
     }
 

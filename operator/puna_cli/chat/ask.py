@@ -33,6 +33,7 @@ def ask(
     show: Callable[[str], None],
     *,
     max_tokens: int | None = None,
+    key: str | None = None,
 ) -> Answer:
     """Stream one chat completion from `<url>/chat/completions`; `show` gets each piece of text.
 
@@ -46,13 +47,14 @@ def ask(
         "stream_options": {"include_usage": True},
         **({} if max_tokens is None else {"max_tokens": max_tokens}),
     }
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
     timeout = httpx.Timeout(CONNECT_SECONDS, read=SILENCE_SECONDS)
     measured = Measured(sent=time.monotonic())
     text: list[str] = []
     try:
         with (
             httpx.Client(timeout=timeout, trust_env=False) as client,
-            client.stream("POST", f"{url}/chat/completions", json=body) as answer,
+            client.stream("POST", f"{url}/chat/completions", json=body, headers=headers) as answer,
         ):
             if not answer.is_success:
                 answer.read()

@@ -10,7 +10,13 @@ from puna_cli.report import Report
 
 
 def talk(
-    url: str, model: str, prompt: str | None, report: Report, *, max_tokens: int | None = None
+    url: str,
+    model: str,
+    prompt: str | None,
+    report: Report,
+    *,
+    max_tokens: int | None = None,
+    key: str | None = None,
 ) -> None:
     """Ask `prompt`; without one, each line of standard input, remembering what was said.
 
@@ -24,7 +30,8 @@ def talk(
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read()
     if prompt is not None:
-        answer = ask(url, model, [_message("user", prompt)], show, max_tokens=max_tokens)
+        asked = [_message("user", prompt)]
+        answer = ask(url, model, asked, show, max_tokens=max_tokens, key=key)
         report.line()
         report.line(f"[dim]{answer.measured.sentence()}[/dim]")
         return
@@ -33,7 +40,7 @@ def talk(
     while (question := _question(report)) is not None:
         asked = [*messages, _message("user", question)]
         try:
-            answer = ask(url, model, asked, show, max_tokens=max_tokens)
+            answer = ask(url, model, asked, show, max_tokens=max_tokens, key=key)
         except CommandError as error:
             report.text(str(error))
             continue

@@ -18,6 +18,7 @@ _NAMES: Final[tuple[str, ...]] = (
     r"server\..*",
     r"listener_manager\..*",
     r"cluster_manager\..*",
+    r"extension_config_discovery\..*",
     r"http\.ingress\.(downstream_(rq|cx)_.*|rds\..*|ext_proc\..*)",
     r"listener\..*\.(server_ssl_socket_factory|ssl)\..*",
     r"sds\..*",

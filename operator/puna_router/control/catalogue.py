@@ -18,22 +18,27 @@ def model_names(config: EndpointConfig) -> tuple[str, ...]:
     return (config.name, *(f"{config.name}:{preset}" for preset in sorted(config.presets)))
 
 
+def public_names(config: EndpointConfig) -> tuple[str, ...]:
+    """Names that everybody may see: of an endpoint that requires a key its own alone."""
+    return (config.name,) if config.access else model_names(config)
+
+
 def model_list(configs: Iterable[EndpointConfig]) -> str:
-    """Answer of `GET /v1/models`."""
-    cards = [_card(name, config.created) for config in configs for name in model_names(config)]
-    return json.dumps({"object": "list", "data": cards}, separators=(",", ":"))
+    """Answer of `GET /v1/models` to those without a key."""
+    cards = [_card(name, config.created) for config in configs for name in public_names(config)]
+    return _text({"object": "list", "data": cards})
 
 
 def endpoint_list(configs: Iterable[EndpointConfig]) -> str:
-    """Answer of `GET /llm/models`."""
-    models = [{"name": config.name, "presets": sorted(config.presets)} for config in configs]
-    return json.dumps({"models": models}, separators=(",", ":"))
+    """Answer of `GET /llm/models` to those without a key."""
+    models = [_line(config.name, () if config.access else config.presets) for config in configs]
+    return _text({"models": models})
 
 
 def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> Resource:
     """Route metadata for the selecting filter: one key per question it asks."""
     known = list(configs)
-    names = [name for config in known for name in model_names(config)]
+    names = [name for config in known for name in public_names(config)]
     table = {"names": _enumerate(names)}
     if namespace is not None:
         table["namespace"] = namespace
@@ -42,8 +47,37 @@ def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> Re
     for config in known:
         table[f"presets/{config.name}"] = _enumerate(sorted(config.presets))
         for name in model_names(config):
-            table[f"card/{name}"] = json.dumps(_card(name, config.created), separators=(",", ":"))
-    return table
+            table[f"card/{name}"] = _text(_card(name, config.created))
+    return table | _keyed(known)
+
+
+def list_table(configs: Iterable[EndpointConfig]) -> Resource:
+    """Route metadata of the model lists, from which the holder of a key gets his own."""
+    known = list(configs)
+    keyed = _keyed(known)
+    if not keyed:
+        return {}
+    pieces = {"head/v1/models": '{"object":"list","data":[', "head/llm/models": '{"models":['}
+    for config in known:
+        name = config.name
+        cards = (_text(_card(model, config.created)) for model in model_names(config))
+        pieces[f"full/v1/models/{name}"] = ",".join(cards)
+        pieces[f"bare/v1/models/{name}"] = _text(_card(name, config.created))
+        pieces[f"full/llm/models/{name}"] = _text(_line(name, config.presets))
+        pieces[f"bare/llm/models/{name}"] = _text(_line(name, ()))
+    return {"endpoints": " ".join(config.name for config in known), **keyed, **pieces}
+
+
+def _keyed(configs: Iterable[EndpointConfig]) -> Resource:
+    return {f"keyed/{config.name}": "true" for config in configs if config.access is not None}
+
+
+def _line(name: str, presets: Iterable[str]) -> Resource:
+    return {"name": name, "presets": sorted(presets)}
+
+
+def _text(content: Resource) -> str:
+    return json.dumps(content, separators=(",", ":"))
 
 
 def _card(name: str, created: int) -> Resource:

@@ -25,10 +25,13 @@ from puna_router.control.files import write
 from puna_router.control.health import HostHealth, HostKey
 from puna_router.control.health_watch import HealthWatch
 from puna_router.control.key_file import KeyFile
+from puna_router.control.keys.allowance import picker_keys, token_limits
+from puna_router.control.keys.meter import TokenMeter
+from puna_router.control.keys.ring import KeyRings
 from puna_router.control.names import Names
 from puna_router.control.picker_file import picker_config
 from puna_router.control.publish import Publisher
-from puna_router.control.secret import secret_names
+from puna_router.control.secret import Secret, secret_names
 from puna_router.control.shares import shares
 from puna_router.control.snapshot import Rendered, render
 from puna_router.control.source import Source
@@ -58,13 +61,16 @@ class Controller:
         publisher: Publisher,
         admin: Admin,
         validator: Validator,
+        meter: TokenMeter,
         metrics: RouterMetrics,
     ) -> None:
         self._site = site
         self._publisher = publisher
         self._admin = admin
         self._validator = validator
+        self._meter = meter
         self._metrics = metrics
+        self._rings = KeyRings()
         self._changed = asyncio.Event()
         self._validation: asyncio.Task[None] | None = None
         self._health = HealthWatch(admin, publisher.layout.events, self.wake)
@@ -152,7 +158,12 @@ class Controller:
             self._validation = group.create_task(self._validate(newest))
         if key_file is not None and key_file.key is None:
             return
-        world = self._render_world(source, key_file.key if key_file else None)
+        names = secret_names(self._configs())
+        secrets = source.secrets(names)
+        if secrets.keys() != names:
+            return  # the first answer about each comes within moments, and wakes us
+        world = self._render_world(source, secrets, key_file.key if key_file else None)
+        self._meter.follow(token_limits(self._configs(), world.keys, world.routers))
         self._tell_picker(world)
         if world == self._world and self._complete:
             self._accept(self._choice.documents)
@@ -165,14 +176,17 @@ class Controller:
             self._running = documents
             remember(self._publisher.layout.applied, documents)
 
-    def _render_world(self, source: Source, api_key: str | None) -> World:
-        configs = [
-            document.config
-            for document in self._choice.documents.values()
-            if document.config is not None
-        ]
+    def _configs(self) -> list[EndpointConfig]:
+        """What is to run."""
+        documents = self._choice.documents.values()
+        return [document.config for document in documents if document.config is not None]
+
+    def _render_world(
+        self, source: Source, secrets: Mapping[str, Secret], api_key: str | None
+    ) -> World:
+        configs = self._configs()
+        rings = {config.access.secret for config in configs if config.access is not None}
         found = source.backends({config.name: config.port for config in configs})
-        secrets = source.secrets(secret_names(configs))
         contents = {name: secret.data for name, secret in secrets.items()}
         externals = self._externals.hosts(configs, contents)
         endpoints = tuple(
@@ -184,6 +198,7 @@ class Controller:
             endpoints=endpoints,
             api_key=api_key,
             healthy=self._health.usable & _contested(endpoints),
+            keys=self._rings.of(secrets[name] for name in sorted(rings)),
             routers=routers,
             router=router,
         )
@@ -195,7 +210,13 @@ class Controller:
                 host.key(name) for served in world.endpoints for name, host in served.members()
             )
         )
-        config = picker_config(world, usable=self._health.usable, known=self._health.known, keys={})
+        keys = {
+            served.config.name: picker_keys(served.config, world.keys, self._meter.exhausted)
+            for served in world.endpoints
+        }
+        config = picker_config(
+            world, usable=self._health.usable, known=self._health.known, keys=keys
+        )
         write(self._publisher.layout.picker, config.to_json())
 
     async def _publish(self, world: World) -> None:
@@ -266,8 +287,17 @@ class Controller:
             digest=running.digest if running else None,
             phase=EndpointPhase.REJECTED if refused else EndpointPhase.APPLIED,
             message=refused,
+            access=self._access_problem(served) if served else None,
             backends=_backend_states(served, states) if served else (),
         )
+
+    def _access_problem(self, served: Served) -> str | None:
+        """What is wrong with the Secret that holds an endpoint's keys."""
+        access = served.config.access
+        ring = (self._world or World()).keys.get(access.secret) if access else None
+        if ring is None:
+            return None
+        return ring.closed or "; ".join(ring.problems) or None
 
 
 def _contested(endpoints: Iterable[Served]) -> frozenset[HostKey]:

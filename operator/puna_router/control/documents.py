@@ -43,7 +43,7 @@ def from_text(text: str, endpoint: str | None) -> Document | None:
     except ValidationError as error:
         if endpoint is None:
             return None
-        return Document(endpoint=endpoint, digest=digest, config=None, problem=_plainly(error))
+        return Document(endpoint=endpoint, digest=digest, config=None, problem=plainly(error))
     if endpoint is not None and config.name != endpoint:
         other = f"name: {config.name!r} is not {endpoint!r}, which the label says"
         return Document(endpoint=endpoint, digest=digest, config=None, problem=other)
@@ -74,7 +74,7 @@ def _conflict(config: EndpointConfig) -> str | None:
     return f"revisions: {', '.join(twice)} is there twice" if twice else None
 
 
-def _plainly(error: ValidationError) -> str:
+def plainly(error: ValidationError) -> str:
     """Each problem with the field it is in."""
     problems = (
         f"{'.'.join(str(part) for part in problem['loc']) or 'document'}: {problem['msg']}"

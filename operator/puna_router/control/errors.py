@@ -68,11 +68,19 @@ REPLIES: Final = (
     LocalReply(("NR",), 404, "not_found_error", "path_not_found", "this path is not served here"),
 )
 """First match wins."""
+RATE_LIMITED: Final = LocalReply(
+    (),
+    429,
+    "rate_limit_error",
+    "rate_limited",
+    f"this API key may send %DYNAMIC_METADATA({METADATA}:limit:rate)% requests per minute",
+)
+"""Told by the reply's details rather than by a flag."""
 
 
 def local_reply_config() -> Resource:
     """Mappers of the listener, most specific first."""
-    return {"mappers": [*(_mapper(reply) for reply in REPLIES), *_by_status()]}
+    return {"mappers": [*(_mapper(reply) for reply in REPLIES), _rate_limited(), *_by_status()]}
 
 
 def _mapper(reply: LocalReply) -> Resource:
@@ -82,13 +90,39 @@ def _mapper(reply: LocalReply) -> Resource:
         "body_format_override": _format(reply.status, reply.type, reply.reason, reply.message),
     }
     if reply.retry_after is not None:
-        mapper["headers_to_add"] = [
-            {
-                "header": {"key": "retry-after", "value": str(reply.retry_after)},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ]
+        mapper["headers_to_add"] = [_header("retry-after", str(reply.retry_after))]
     return mapper
+
+
+def _header(name: str, value: str) -> Resource:
+    return {
+        "header": {"key": name, "value": value},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+
+
+def _rate_limited() -> Resource:
+    """A key over its requests per minute; Envoy flags such a reply only after it is made.
+
+    Rate and pace are what `lua/access.lua` noted of the key.
+    """
+    return {
+        "filter": {
+            "extension_filter": {
+                "name": "envoy.access_loggers.extension_filters.cel",
+                "typed_config": {
+                    "@type": "type.googleapis.com/"
+                    "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                    "expression": "response.code_details == 'local_rate_limited'",
+                },
+            }
+        },
+        "status_code": RATE_LIMITED.status,
+        "body_format_override": _format(
+            RATE_LIMITED.status, RATE_LIMITED.type, RATE_LIMITED.reason, RATE_LIMITED.message
+        ),
+        "headers_to_add": [_header("retry-after", f"%DYNAMIC_METADATA({METADATA}:limit:pace)%")],
+    }
 
 
 def _by_status() -> list[Resource]:

@@ -11,6 +11,7 @@ from puna_router.control.access_log import TIMINGS, access_loggers
 from puna_router.control.clusters import PICKER
 from puna_router.control.errors import METADATA, local_reply_config
 from puna_router.control.headers import ASKED, INTERNAL, NO_TARGET, SESSION, TARGET
+from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.tls import transport_socket
 from puna_router.control.world import Resource, Site
 from puna_router.picker.config import MAX_MESSAGE_TIMEOUT
@@ -36,8 +37,11 @@ _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _FILTERS: Final = f"{_TYPES}.filters"
 
 
-def listener(site: Site, routes: Resource) -> Resource:
-    """The listener; `routes` holds `rds` or `route_config` of the connection manager."""
+def listener(site: Site, routes: Resource, limits: Resource) -> Resource:
+    """The listener; `routes` holds `rds` or `route_config` of the connection manager.
+
+    `limits` holds `config_discovery` or `typed_config` of the filter that counts requests.
+    """
     manager = {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": LISTENER,
@@ -65,7 +69,8 @@ def listener(site: Site, routes: Resource) -> Resource:
         "access_log": access_loggers(),
         "http_filters": [
             _session_guard(),
-            _lua(SELECT_FILTER, ("json", "surface", "prefix", "select")),
+            _lua(SELECT_FILTER, ("json", "surface", "sha256", "access", "prefix", "select")),
+            {"name": LIMITS_FILTER, **limits},
             _picking(),
             _pinning(),
             _lua(SPLICE_FILTER, ("json", "surface", "splice")),

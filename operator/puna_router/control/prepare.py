@@ -7,6 +7,7 @@ from pathlib import Path
 
 from puna_router.control.bootstrap import bootstrap
 from puna_router.control.files import Layout, write
+from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.listener import ROUTES
 from puna_router.control.snapshot import discovery_response, render
 from puna_router.control.tls import CERTIFICATE
@@ -27,6 +28,7 @@ def prepare(site: Site) -> None:
     first = {
         layout.resource("cds", "cds"): list(empty.clusters.values()),
         layout.resource("rds", ROUTES): [empty.routes],
+        layout.resource("ecds", LIMITS_FILTER): [empty.limits],
         layout.resource("lds", "lds"): [empty.listener] if listens else [],
     }
     for path, resources in first.items():

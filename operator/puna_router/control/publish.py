@@ -16,6 +16,7 @@ from typing import Final
 from puna_router.control.admin import Admin, AdminError
 from puna_router.control.clusters import load_assignment
 from puna_router.control.files import Layout, write
+from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.listener import LISTENER, ROUTES
 from puna_router.control.snapshot import Snapshot, discovery_response
 from puna_router.control.world import Resource
@@ -80,6 +81,8 @@ class Publisher:
                 self._write_hosts(name, hosts)
         last, self._last = self._last, snapshot
         routes_changed = False
+        if last is None or last.limits is not snapshot.limits:
+            self._write("ecds", LIMITS_FILTER, [snapshot.limits])
         if last is None or last.routes is not snapshot.routes:
             routes_changed = self._write("rds", ROUTES, [snapshot.routes])
         if last is None or last.listener is not snapshot.listener:
@@ -216,6 +219,7 @@ def _stat(key: str) -> str:
         "cds": "cluster_manager.cds.version_text",
         "lds": "listener_manager.lds.version_text",
         "rds": f"{_RDS}.version_text",
+        "ecds": f"extension_config_discovery.http_filter.{LIMITS_FILTER}.version_text",
     }
     return fixed.get(key) or f"cluster.{key.removeprefix('eds/')}.version_text"
 

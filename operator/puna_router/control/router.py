@@ -22,6 +22,7 @@ from puna_router.control.controller import Controller
 from puna_router.control.drain import announce, drain, resume, wait_until_gone
 from puna_router.control.files import Layout, bootstrapped_socket, socket_directory
 from puna_router.control.key_file import KeyFile
+from puna_router.control.keys.meter import TokenMeter
 from puna_router.control.peers import Peers
 from puna_router.control.prepare import prepare
 from puna_router.control.publish import Publisher
@@ -62,11 +63,13 @@ class Router:
         self.layout = layout
         self._metrics = RouterMetrics()
         self._stop = asyncio.Event()
+        self._meter = TokenMeter(self.admin, self._wake)
         self._controller = Controller(
             site,
             publisher=Publisher(layout, self.admin),
             admin=self.admin,
             validator=Validator(settings.envoy),
+            meter=self._meter,
             metrics=self._metrics,
         )
         self.wake: Callable[[], None] = self._controller.wake
@@ -98,6 +101,7 @@ class Router:
             tasks = [
                 group.create_task(source.run()),
                 group.create_task(self._controller.run(source, key_file)),
+                group.create_task(self._meter.run()),
             ]
             followed = (part for part in (key_file, self._certificate) if part is not None)
             tasks += [group.create_task(part.run()) for part in followed]
@@ -110,6 +114,9 @@ class Router:
     async def _end(self) -> None:
         await announce(self.admin)
         await wait_until_gone(self.admin, self._settings.drain_seconds)
+
+    def _wake(self) -> None:
+        self._controller.wake()
 
     def _key_file(self) -> KeyFile | None:
         path = self._settings.api_key_file

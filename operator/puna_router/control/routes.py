@@ -12,6 +12,7 @@ from puna_router.config import EndpointConfig, PresetConfig, Stickiness
 from puna_router.control import catalogue
 from puna_router.control.clusters import CONTROL, NO_BACKENDS
 from puna_router.control.headers import CLIENT, CLUSTER, HIDDEN, SESSION, SLOTS, TARGET
+from puna_router.control.keys.table import access_table
 from puna_router.control.listener import (
     COUNTING_FILTER,
     PICKING_FILTER,
@@ -33,6 +34,13 @@ UNCOUNTED: Final = ".*/(embeddings?|rerank|reranking)"
 is held to look for some."""
 WAIT_MARGIN: Final = 10
 """How much longer than the longest wait a waiting request may be silent, in seconds."""
+_UNCHECKED: Final = {
+    "match": {"prefix": "/"},
+    "direct_response": {
+        "status": 503,
+        "body": {"inline_string": "the request's API key was not checked"},
+    },
+}
 PREVIOUS_HOSTS: Final = {
     "name": "envoy.retry_host_predicates.previous_hosts",
     "typed_config": {
@@ -54,6 +62,9 @@ def route_configuration(world: World, namespace: str | None) -> Resource:
         "request_headers_to_remove": list(HIDDEN),
         "virtual_hosts": [*hosts, _own_pages(configs, namespace)],
     }
+    if any(config.access for config in configs):
+        table = access_table(configs, world.keys, world.routers)
+        configuration["typed_per_filter_config"] = {SELECT_FILTER: _context(table)}
     if world.api_key is not None:
         configuration["request_headers_to_add"] = [
             {
@@ -69,7 +80,8 @@ def endpoint_hosts(served: Served, world: World) -> list[Resource]:
     config = served.config
     chosen = shares(served, world.healthy)
     plain = _host(config, config.name, chosen, None)
-    plain["routes"].insert(0, _status(config.name))
+    page = _status(config.name)
+    plain["routes"].insert(0, _admitted(page) if config.access else page)
     return [
         plain,
         *(
@@ -103,15 +115,23 @@ def _host(
     if config.retries:
         action["retry_policy"] = _retry_policy(config.retries)
     presets = [preset or revision.preset for revision, _ in chosen] or [preset or PresetConfig()]
+    routes = [
+        _moved(name, config, action),
+        *_by_patience(name, config, action | _destination(config, chosen, presets)),
+    ]
     return {
         "name": name,
         "domains": [name],
         "typed_per_filter_config": _splice(presets[0], config),
-        "routes": [
-            _moved(name, config, action),
-            *_by_patience(name, config, action | _destination(config, chosen, presets)),
-        ],
+        "routes": [*map(_admitted, routes), _UNCHECKED] if config.access else routes,
     }
+
+
+def _admitted(route: Resource) -> Resource:
+    """The route for requests whose key was found good: none is taken that was not looked at."""
+    match = route["match"]
+    headers = [*match.get("headers", ()), {"name": CLIENT, "present_match": True}]
+    return {**route, "match": {**match, "headers": headers}}
 
 
 def _moved(name: str, config: EndpointConfig, action: Resource) -> Resource:
@@ -165,11 +185,14 @@ def _destination(config: EndpointConfig, chosen: Shares, presets: list[PresetCon
 
 
 def _splice(preset: PresetConfig, config: EndpointConfig) -> Resource:
+    return {SPLICE_FILTER: _context(filter_context(preset, config.keep_alive_seconds))}
+
+
+def _context(content: Resource) -> Resource:
+    """What a Lua filter finds on a route."""
     return {
-        SPLICE_FILTER: {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
-            "filter_context": filter_context(preset, config.keep_alive_seconds),
-        }
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
+        "filter_context": content,
     }
 
 
@@ -193,13 +216,15 @@ def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource
     there, and filters that are off on it stay off for the request.
     """
     table = catalogue.lookup_table(configs, namespace)
+    pieces = catalogue.list_table(configs)
+    for_keys = _metadata(pieces) if pieces else {}
     return {
         "name": "router",
         "domains": ["*"],
         "routes": [
             _page("/health", '{"status":"ok"}'),
-            _page("/v1/models", catalogue.model_list(configs)),
-            _page("/llm/models", catalogue.endpoint_list(configs)),
+            {**_page("/v1/models", catalogue.model_list(configs)), **for_keys},
+            {**_page("/llm/models", catalogue.endpoint_list(configs)), **for_keys},
             {
                 **_unrouted(table, {"safe_regex": {"regex": UNCOUNTED}}),
                 **_without(COUNTING_FILTER),
@@ -216,12 +241,17 @@ def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource
 def _unrouted(table: Resource, match: Resource) -> Resource:
     return {
         "match": match,
-        "metadata": {"filter_metadata": {SELECT_FILTER: table}},
+        **_metadata(table),
         "direct_response": {
             "status": 500,
             "body": {"inline_string": "the request was not routed"},
         },
     }
+
+
+def _metadata(table: Resource) -> Resource:
+    """What the selecting filter finds on a route."""
+    return {"metadata": {"filter_metadata": {SELECT_FILTER: table}}}
 
 
 def _without(*filters: str) -> Resource:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from puna_router.config import EndpointConfig
 from puna_router.control.clusters import cluster, control, load_assignment, no_backends, picker
 from puna_router.control.external import ExternalServer
+from puna_router.control.keys.limits import LIMITS_FILTER, limits
+from puna_router.control.keys.ring import KeyRing
 from puna_router.control.listener import ROUTES, listener
 from puna_router.control.routes import route_configuration
 from puna_router.control.shares import Shares, shares
@@ -31,6 +34,8 @@ class Snapshot:
 
     listener: Resource
     routes: Resource
+    limits: Resource
+    """Configuration of the filter that counts requests."""
     clusters: dict[str, Resource] = field(default_factory=dict)
     hosts: dict[str, Resource] = field(default_factory=dict)
     """Hosts by cluster name."""
@@ -46,6 +51,8 @@ class Rendered:
     """External servers of each endpoint."""
     shares: tuple[Shares, ...]
     api_key: str | None
+    keys: Mapping[str, KeyRing]
+    routers: int
 
 
 def render(world: World, site: Site, previous: Rendered | None = None) -> Rendered:
@@ -65,19 +72,28 @@ def render(world: World, site: Site, previous: Rendered | None = None) -> Render
         clusters = previous.snapshot.clusters
     else:
         clusters = _clusters(world, site)
+    same_keys = (
+        same
+        and previous is not None
+        and ((world.keys, world.routers) == (previous.keys, previous.routers))
+    )
+    if previous is not None and same_keys:
+        limited = previous.snapshot.limits
+    else:
+        limited = _extension(LIMITS_FILTER, limits(configs, world.keys, world.routers))
     if (
         previous is not None
-        and same
-        and (split, world.api_key)
-        == (
-            previous.shares,
-            previous.api_key,
-        )
+        and same_keys
+        and (split, world.api_key) == (previous.shares, previous.api_key)
     ):
         routes = previous.snapshot.routes
     else:
         routes = route_configuration(world, site.namespace)
-    known = previous.snapshot.listener if previous else listener(site, {"rds": _rds(site)})
+    known = (
+        previous.snapshot.listener
+        if previous
+        else listener(site, {"rds": _rds(site)}, _limits_source(site))
+    )
     hosts = {
         cluster_name(served.config.name, revision.name): load_assignment(
             cluster_name(served.config.name, revision.name),
@@ -87,8 +103,10 @@ def render(world: World, site: Site, previous: Rendered | None = None) -> Render
         for served in world.endpoints
         for revision in served.revisions
     }
-    snapshot = Snapshot(listener=known, routes=routes, clusters=clusters, hosts=hosts)
-    return Rendered(snapshot, configs, servers, split, world.api_key)
+    snapshot = Snapshot(
+        listener=known, routes=routes, limits=limited, clusters=clusters, hosts=hosts
+    )
+    return Rendered(snapshot, configs, servers, split, world.api_key, world.keys, world.routers)
 
 
 def discovery_response(resources: list[Resource]) -> tuple[str, str]:
@@ -136,6 +154,23 @@ def _identical(configs: tuple[EndpointConfig, ...], others: tuple[EndpointConfig
 
 def _rds(site: Site) -> Resource:
     return {"route_config_name": ROUTES, "config_source": file_source(site, "rds", ROUTES)}
+
+
+def _limits_source(site: Site) -> Resource:
+    return {
+        "config_discovery": {
+            "config_source": file_source(site, "ecds", LIMITS_FILTER),
+            "type_urls": [limits((), {}, 1)["@type"]],
+        }
+    }
+
+
+def _extension(name: str, config: Resource) -> Resource:
+    return {
+        "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+        "name": name,
+        "typed_config": config,
+    }
 
 
 def _eds(site: Site, name: str) -> Resource:

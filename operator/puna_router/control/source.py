@@ -21,8 +21,10 @@ from puna_router.config import (
 from puna_router.control import backends
 from puna_router.control.cluster_access import Access
 from puna_router.control.documents import Document, by_endpoint, from_config_map
+from puna_router.control.lingering import LINGER_SECONDS, missed_since
 from puna_router.control.peers import Peers, place
 from puna_router.control.secret import Secret
+from puna_router.control.secret_watches import SecretWatches
 from puna_router.control.watch import Watch
 
 FILE_INTERVAL: Final = 0.25
@@ -70,23 +72,34 @@ class NamespaceSource:
     ) -> None:
         """Follow a namespace; `peers` says which Pods are its routers."""
 
-        def watch(kind: str, selector: str) -> Watch:
+        def watch(kind: str, selector: str = "", fields: str = "") -> Watch:
             path = f"/api/v1/namespaces/{namespace}/{kind}"
-            return Watch(session, access, path=path, selector=selector, changed=changed)
+            return Watch(
+                session, access, path=path, selector=selector, fields=fields, changed=changed
+            )
 
+        self._changed = changed
         self._parsed: dict[str, tuple[str, Document | None]] = {}
+        self._served: dict[str, Document] = {}
+        self._missed: dict[str, float] = {}
         self._config_maps = watch("configmaps", f"{LABEL_ROUTER_CONFIG}=true")
         self._pods = watch("pods", LABEL_ENDPOINT)
+        self._secrets = SecretWatches(
+            lambda name: watch("secrets", fields=f"metadata.name={name}"), changed
+        )
         self._peers = peers
         self._routers = watch("pods", peers.selector) if peers else None
 
     @property
     def restarts(self) -> int:
         """Times that a watch had to start anew."""
-        return sum(watch.restarts for watch in self._watches())
+        return self._secrets.restarts + sum(watch.restarts for watch in self._watches())
 
     def documents(self) -> dict[str, Document]:
-        """Newest document by endpoint; one that has not changed is the same object as before."""
+        """Newest document by endpoint; one that has not changed is the same object as before.
+
+        One that has just been deleted lingers for a moment.
+        """
         parsed = {}
         for config_map in self._config_maps.objects():
             name, version = (config_map["metadata"][key] for key in ("name", "resourceVersion"))
@@ -95,15 +108,22 @@ class NamespaceSource:
                 before = (version, from_config_map(config_map))
             parsed[name] = before
         self._parsed = parsed
-        return by_endpoint({name: document for name, (_, document) in parsed.items()})
+        present = by_endpoint({name: document for name, (_, document) in parsed.items()})
+        loop = asyncio.get_running_loop()
+        missed = missed_since(self._served, present, self._missed, loop.time())
+        for _ in missed.keys() - self._missed.keys():
+            loop.call_later(LINGER_SECONDS, self._changed)
+        lingering = {name: self._served[name] for name in missed}
+        self._missed, self._served = missed, dict(sorted((present | lingering).items()))
+        return self._served
 
     def backends(self, ports: Mapping[str, int]) -> dict[str, tuple[Backend, ...]]:
         """Pods that may get requests, by endpoint."""
         return backends.backends(self._pods.objects(), ports)
 
-    def secrets(self, names: frozenset[str]) -> dict[str, Secret]:  # noqa: ARG002
-        """None yet."""
-        return {}
+    def secrets(self, names: frozenset[str]) -> dict[str, Secret]:
+        """Secrets that are named, as far as something is known of them."""
+        return self._secrets.follow(names)
 
     def routers(self) -> tuple[int, int]:
         """How many routers are ready, this one included, and its place among them."""
@@ -117,8 +137,9 @@ class NamespaceSource:
             await watch.listed.wait()
 
     async def run(self) -> None:
-        """Watch all kinds until cancelled."""
+        """Watch everything until cancelled."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._secrets.run())
             for watch in self._watches():
                 group.create_task(watch.run())
 
@@ -159,14 +180,8 @@ class FileSource:
         return {name: hosts for name, hosts in self.file.backends.items() if name in ports}
 
     def secrets(self, names: frozenset[str]) -> dict[str, Secret]:
-        """Secrets of the file."""
-        return {
-            name: Secret(
-                name,
-                {member: text.encode() for member, text in self.file.secrets[name].items()},
-            )
-            for name in names & self.file.secrets.keys()
-        }
+        """Keys and Secrets of the file, as Secrets of a namespace would hold them."""
+        return {name: self._secret(name) for name in names}
 
     def routers(self) -> tuple[int, int]:
         """One: a router on one host shares with nobody."""
@@ -189,6 +204,14 @@ class FileSource:
                 logger.error(f"{self._path} is not taken: {error}")  # noqa: TRY400
                 continue
             self._changed()
+
+    def _secret(self, name: str) -> Secret:
+        keys, members = self.file.keys.get(name), self.file.secrets.get(name)
+        if keys is not None:
+            return Secret(name, {member: key.to_json().encode() for member, key in keys.items()})
+        if members is not None:
+            return Secret(name, {member: text.encode() for member, text in members.items()})
+        return Secret(name, problem=f"{self._path} has no keys or secrets of the name {name}")
 
     def _checked(self, file: RouterFile) -> RouterFile:
         fixed = {

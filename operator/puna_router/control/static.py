@@ -5,6 +5,7 @@ from __future__ import annotations
 from puna_router.config import EndpointConfig, QueueConfig
 from puna_router.control.bootstrap import process
 from puna_router.control.clusters import cluster, control, load_assignment, no_backends, picker
+from puna_router.control.keys.limits import limits
 from puna_router.control.listener import listener
 from puna_router.control.routes import route_configuration
 from puna_router.control.world import Resource, Served, Site, World, cluster_name, revisions
@@ -34,10 +35,11 @@ def static_configuration(configs: tuple[EndpointConfig, ...]) -> Resource:
             source = {"type": "STATIC", "load_assignment": _untyped(load_assignment(name, ()))}
             clusters.append(cluster(config, revision.name, source, events="/dev/null"))
     routes = _untyped(route_configuration(world, "default"))
+    limited = {"typed_config": limits(configs, {}, 1)}
     return {
         **process("/run/puna/admin.sock", "/dev/null"),
         "static_resources": {
-            "listeners": [_untyped(listener(_SITE, {"route_config": routes}))],
+            "listeners": [_untyped(listener(_SITE, {"route_config": routes}, limited))],
             "clusters": [
                 _untyped(resource)
                 for resource in (*clusters, no_backends(), picker(_SOCKET), control(_SOCKET))

@@ -23,6 +23,8 @@ SHORTEST: Final = 1.0
 BACKOFF: Final = (0.1, 10.0)
 """First and longest pause before another attempt, in seconds."""
 
+FORBIDDEN: Final = 403
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,9 +35,13 @@ class ResourceExpiredError(Exception):
 class WatchRefusedError(Exception):
     """The API server answered with an error."""
 
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 class Watch:
-    """Objects of one kind in one namespace, selected by a label."""
+    """Objects of one kind in one namespace, selected by a label or a field."""
 
     def __init__(
         self,
@@ -43,13 +49,15 @@ class Watch:
         access: Access,
         *,
         path: str,
-        selector: str,
+        selector: str = "",
+        fields: str = "",
         changed: Callable[[], None],
     ) -> None:
         self._session = session
         self._access = access
         self._path = path
-        self._selector = selector
+        selectors = {"labelSelector": selector, "fieldSelector": fields}
+        self._selectors = {kind: text for kind, text in selectors.items() if text}
         self._changed = changed
         self._version = ""
         self._objects: dict[str, dict[str, Any]] = {}
@@ -57,6 +65,8 @@ class Watch:
         """Set once the first list is in."""
         self.restarts = 0
         """Times that the watch had to start anew."""
+        self.refused: str | None = None
+        """What the API server said, if it forbids to look."""
 
     def objects(self) -> list[dict[str, Any]]:
         """What is there now."""
@@ -80,6 +90,8 @@ class Watch:
             except (WatchRefusedError, aiohttp.ClientError, OSError, TimeoutError) as error:
                 logger.warning(f"watch of {self._path}: {error!r}; again in {pause:.1f} s")
                 self.restarts += 1
+                if isinstance(error, WatchRefusedError) and error.status == FORBIDDEN:
+                    self._note_refusal(str(error))
                 await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
                 pause = min(pause * 2, BACKOFF[1])
 
@@ -87,13 +99,12 @@ class Watch:
         url = f"{self._access.server}{self._path}"
         async with self._session.get(
             url,
-            params={"labelSelector": self._selector},
+            params=self._selectors,
             headers=self._access.headers(),
             ssl=self._access.tls or False,
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT),
         ) as response:
-            if response.status != 200:  # noqa: PLR2004
-                raise WatchRefusedError(f"{response.status} {(await response.text())[:300]}")
+            await _raise_unless_ok(response)
             text = await response.text()
         try:
             document = json.loads(text)
@@ -102,6 +113,7 @@ class Watch:
         except (ValueError, TypeError, KeyError) as error:
             raise WatchRefusedError(f"no list: {text[:200]!r}") from error
         self._version, self._objects = version, found
+        self.refused = None
         self.listed.set()
         self._changed()
 
@@ -120,12 +132,17 @@ class Watch:
             self._objects[name] = _lean(found)
         self._changed()
 
+    def _note_refusal(self, refused: str | None) -> None:
+        if refused != self.refused:
+            self.refused = refused
+            self._changed()
+
     async def _events(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Events until the server ends the watch."""
         parameters = {
             "watch": "1",
             "allowWatchBookmarks": "true",
-            "labelSelector": self._selector,
+            **self._selectors,
             "resourceVersion": self._version,
             "timeoutSeconds": str(SERVER_TIMEOUT),
         }
@@ -140,14 +157,20 @@ class Watch:
         ) as response:
             if response.status == 410:  # noqa: PLR2004
                 raise ResourceExpiredError
-            if response.status != 200:  # noqa: PLR2004
-                raise WatchRefusedError(f"{response.status} {(await response.text())[:300]}")
+            await _raise_unless_ok(response)
+            self._note_refusal(None)
             rest = b""
             # By chunks and not by lines: an object may be longer than aiohttp lets a line be.
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     yield _event(line)
+
+
+async def _raise_unless_ok(response: aiohttp.ClientResponse) -> None:
+    if response.status != 200:  # noqa: PLR2004
+        text = (await response.text())[:300]
+        raise WatchRefusedError(f"{response.status} {text}", response.status)
 
 
 def _event(line: bytes) -> tuple[str, dict[str, Any]]:

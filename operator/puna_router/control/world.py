@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from puna_router.config import Backend, EndpointConfig, RevisionConfig
 from puna_router.control.external import ExternalHost
 from puna_router.control.health import HostKey
+from puna_router.control.keys.ring import KeyRing
 
 Resource: TypeAlias = dict[str, Any]
 """One Envoy resource in protobuf's JSON."""
@@ -103,6 +104,8 @@ class World:
     api_key: str | None = None
     """Key that the backends require."""
     healthy: HealthyHosts = frozenset()
+    keys: Mapping[str, KeyRing] = field(default_factory=dict)
+    """API keys by the name of their Secret."""
     routers: int = 1
     """Ready routers of the namespace, which share slots and limits."""
     router: int = 0

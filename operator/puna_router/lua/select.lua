@@ -44,6 +44,13 @@ local function host_endpoint(catalogue, authority)
   return nil
 end
 
+local function no_model(handle, catalogue, model)
+  refuse(
+    handle, 404, "not_found_error", "model_not_found",
+    string.format("there is no model %s; there is %s", printable(model), catalogue:get("names"))
+  )
+end
+
 -- The body as a text, and its members as scanned; nil after a refusal.
 local function scanned_body(handle, headers)
   local encoding = headers:get("content-encoding")
@@ -88,16 +95,17 @@ local function resolve(handle, catalogue, pinned, model, preset)
       preset = string.sub(model, #pinned + 2)
     end
   elseif model then
-    if not catalogue:get("card/" .. model) then
-      refuse(
-        handle, 404, "not_found_error", "model_not_found",
-        string.format("there is no model %s; there is %s", printable(model), catalogue:get("names"))
-      )
+    endpoint = string.match(model, "^[^:]*")
+    if not catalogue:get("card/" .. endpoint) then
+      no_model(handle, catalogue, model)
+      return nil
+    elseif not admit(handle, catalogue, endpoint, true) then
+      return nil
+    elseif not catalogue:get("card/" .. model) then
+      no_model(handle, catalogue, model)
       return nil
     end
-    local colon = string.find(model, ":", 1, true)
-    endpoint = colon and string.sub(model, 1, colon - 1) or model
-    preset = colon and string.sub(model, colon + 1) or preset
+    preset = endpoint ~= model and string.sub(model, #endpoint + 2) or preset
   else
     endpoint = catalogue:get("only")
     if not endpoint then
@@ -105,6 +113,8 @@ local function resolve(handle, catalogue, pinned, model, preset)
         handle, 400, "invalid_request_error", "model_required",
         "name a model in the body; there is " .. catalogue:get("names")
       )
+      return nil
+    elseif not admit(handle, catalogue, endpoint, true) then
       return nil
     end
   end
@@ -127,6 +137,8 @@ function envoy_on_request(handle)
   if OWN_PAGES[path] then
     if not reads then
       not_allowed(handle, "GET", path)
+    else
+      list_for_key(handle, handle:metadata(), path)
     end
     return
   end
@@ -137,13 +149,12 @@ function envoy_on_request(handle)
     local text = catalogue:get("card/" .. card)
     if not reads then
       not_allowed(handle, "GET", path)
+    elseif string.find(card, ":", 1, true) and not admit(handle, catalogue, string.match(card, "^[^:]*")) then
+      return
     elseif text then
       handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, text)
     else
-      refuse(
-        handle, 404, "not_found_error", "model_not_found",
-        string.format("there is no model %s; there is %s", printable(card), catalogue:get("names"))
-      )
+      no_model(handle, catalogue, card)
     end
     return
   end
@@ -172,6 +183,10 @@ function envoy_on_request(handle)
     return not_allowed(handle, entry.method, path)
   end
 
+  -- Before the body, where that is possible: who may not use the endpoint has no body read.
+  if pinned and not admit(handle, catalogue, pinned, entry.method == "POST") then
+    return
+  end
   local text, found, model
   if entry.body == "json" then
     text, found = scanned_body(handle, headers)

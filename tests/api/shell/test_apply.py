@@ -42,6 +42,19 @@ SPECS: dict[str, dict[str, Any]] = {
         "presetRef": {"name": "rich"},
     },
     "claimed": {"model": {"uri": "pvc://models/a/b.gguf"}},
+    "routed": {
+        "routing": {"strategy": "LeastBusy", "queue": {"maxDepth": 0}, "retries": 0},
+        "externalEndpoints": [
+            {
+                "name": "studio",
+                "url": "https://studio.example",
+                "apiKeySecretRef": {"name": "token"},
+                "caSecretRef": {"name": "authority"},
+                "priority": 1,
+            }
+        ],
+        "rollout": {"strategy": "Canary", "canary": {"steps": [{"weight": 10}]}},
+    },
     "pooled": {
         "accelerator": None,
         "pools": [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES, SECRET_RULES, PolicyRule
+from puna.api.rbac import OPERATOR_RULES, ROUTER_RULES, PolicyRule, secret_rules
 
 OWN = "get list watch create patch delete"
 READ = "get list watch"
@@ -23,8 +23,10 @@ OPERATOR = {
     "networking.k8s.io/networkpolicies": OWN,
     "rbac.authorization.k8s.io/rolebindings": OWN,
     "rbac.authorization.k8s.io/clusterroles puna-router": "bind",
-    "/secrets puna-backend-key": "get list watch patch delete",
-    "/secrets": "create",
+    "rbac.authorization.k8s.io/roles": "get list watch create",
+    "rbac.authorization.k8s.io/roles puna-router-secrets": "patch delete",
+    "/secrets": "get list watch create",
+    "/secrets puna-backend-key": "patch delete",
     "/pods": READ,
     "/pods/log": "get",
     "/persistentvolumeclaims": "get",
@@ -46,9 +48,11 @@ def test_the_operator_may_do_this_and_no_more() -> None:
     assert granted(OPERATOR_RULES) == OPERATOR
 
 
-def test_reading_secrets_is_a_choice_of_its_own() -> None:
-    assert granted(SECRET_RULES) == {"/secrets": "get"}
-
-
 def test_a_router_may_read_this_and_no_more() -> None:
     assert granted(ROUTER_RULES) == ROUTER
+
+
+def test_a_router_may_read_those_secrets_that_are_named() -> None:
+    assert granted(secret_rules(("chat-keys", "code-keys"))) == {
+        "/secrets chat-keys code-keys": READ
+    }

@@ -168,7 +168,7 @@ def test_the_agent_allows_what_the_operator_renders() -> None:
         max_bytes=1,
     )
     router = build_deployment(
-        "team", RouterSettings(), account_uid="u", backend_key="k", previous=None
+        "team", RouterSettings(tls_secret="t"), account_uid="u", backend_key="k", previous=None
     )
     assert router is not None
     rendered = [

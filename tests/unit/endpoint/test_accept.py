@@ -195,20 +195,116 @@ def test_a_missing_claim_is_named_with_its_field(model: dict[str, Any], field: s
     assert refusal({"model": model}, claims={"models": {}}) is None
 
 
-def test_a_model_names_its_claims_and_secrets() -> None:
+def test_a_model_names_its_claims() -> None:
     plain = ModelSource.model_validate(HTTPS_MODEL)
     claimed = ModelSource.model_validate({"uri": "pvc://models/a/b.gguf"})
-    full = ModelSource.model_validate(
-        HTTPS_MODEL
-        | {
-            "credentialsSecretRef": {"name": "token"},
-            "caSecretRef": {"name": "ca"},
-            "cache": {"persistentVolumeClaim": {"claimName": "cache"}},
-        }
+    cached = ModelSource.model_validate(
+        HTTPS_MODEL | {"cache": {"persistentVolumeClaim": {"claimName": "cache"}}}
     )
-    assert [claim_names(model) for model in (plain, claimed, full)] == [
+    assert [claim_names(model) for model in (plain, claimed, cached)] == [
         (),
         ("models",),
         ("cache",),
     ]
-    assert [secret_names(model) for model in (plain, full)] == [(), ("token", "ca")]
+
+
+def test_a_spec_names_its_secrets() -> None:
+    model = {"credentialsSecretRef": {"name": "token"}, "caSecretRef": {"name": "ca"}}
+    studio = {
+        "name": "studio",
+        "url": "https://studio.example",
+        "apiKeySecretRef": {"name": "key"},
+        "caSecretRef": {"name": "ca"},
+    }
+    spec = endpoint(model=HTTPS_MODEL | model, externalEndpoints=[studio]).spec
+    assert secret_names(endpoint().spec) == ()
+    assert secret_names(spec) == ("token", "ca", "key", "ca")
+
+
+def test_a_missing_secret_of_an_external_server_is_named_with_its_field() -> None:
+    studio = {"name": "studio", "url": "https://a.example", "apiKeySecretRef": {"name": "absent"}}
+    found = refusal({"externalEndpoints": [studio]}, missing_secrets=frozenset({"absent"}))
+    assert found is not None
+    assert found[0] is Reason.SECRET_NOT_FOUND
+    assert found[1].startswith("spec.externalEndpoints[studio].apiKeySecretRef.name: ")
+
+
+def external(url: str, **knobs: Any) -> tuple[Reason, str] | None:
+    """What stands against an external server."""
+    value = accept_input(endpoint(externalEndpoints=[{"name": "studio", "url": url}]), **knobs)
+    finding = first_finding(SPEC_CHECKS, value)
+    return None if finding is None else (finding.reason, finding.message)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:8080", "127.0.0.1 is a loopback address"),
+        ("http://[::1]:8080", "::1 is a loopback address"),
+        ("http://169.254.169.254", "169.254.169.254 is a link-local address"),
+        ("https://10.1.2.3", "10.1.2.3 is a private address"),
+        ("http://[::ffff:192.168.0.1]", "192.168.0.1 is a private address"),
+        ("http://0.0.0.0", "0.0.0.0 is the unspecified address"),
+        ("https://203.0.114.9:6443", "203.0.114.9 is the API server"),
+        ("https://API.example", "api.example is the API server"),
+    ],
+)
+def test_an_external_server_at_an_address_of_the_inside_is_refused(url: str, words: str) -> None:
+    host = "api.example" if "API" in url else "203.0.114.9"
+    assert external(url, api_server_host=host) == (
+        Reason.ADDRESS_REFUSED,
+        (
+            f"spec.externalEndpoints[studio].url: {words}, which the operator's setting "
+            "PUNA_ALLOWED_NETWORKS does not name"
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["https://203.0.114.9", "https://[2606:4700::1]/", "https://studio.example:8443"]
+)
+def test_an_external_server_outside_is_fine_and_a_name_is_the_routers_to_judge(url: str) -> None:
+    assert external(url) is None
+
+
+def test_an_inside_address_that_the_settings_name_is_fine() -> None:
+    networks = ("10.0.0.0/8", "203.0.114.9/32")
+    assert external("http://10.1.2.3:8080", allowed_networks=networks) is None
+    allowed = external(
+        "https://203.0.114.9", allowed_networks=networks, api_server_host="203.0.114.9"
+    )
+    assert allowed is None
+
+
+@pytest.mark.parametrize("url", ["http://[10.0.0.1", "http://studio.example:70000"])
+def test_a_url_that_names_no_server_is_refused(url: str) -> None:
+    found = external(url)
+    assert found is not None
+    assert found[0] is Reason.INVALID_SPEC
+    assert found[1].startswith(f"spec.externalEndpoints[studio].url: {url}: ")
+
+
+@pytest.mark.parametrize(
+    ("routing", "expected"),
+    [
+        ({"keepAliveSeconds": 300}, (300, 300)),
+        ({"idleTimeoutSeconds": 15}, (15, 15)),
+        ({"idleTimeoutSeconds": 16}, None),
+        ({"keepAliveSeconds": 30, "idleTimeoutSeconds": 20}, (30, 20)),
+    ],
+)
+def test_comments_that_come_after_the_end_of_a_silent_stream_are_refused(
+    routing: dict[str, int], expected: tuple[int, int] | None
+) -> None:
+    told = expected and (
+        Reason.INVALID_SPEC,
+        (
+            f"spec.routing.keepAliveSeconds: {expected[0]} s of silence end a stream whose "
+            f"idleTimeoutSeconds are {expected[1]}; set a smaller one"
+        ),
+    )
+    assert refusal({"routing": routing}) == told
+
+
+def test_access_names_a_secret_too() -> None:
+    assert secret_names(endpoint(access={"apiKeySecretRef": {"name": "keys"}}).spec) == ("keys",)

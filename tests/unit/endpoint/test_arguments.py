@@ -53,6 +53,27 @@ def test_llama_server_understands_every_flag() -> None:
     assert parse_flags(made)
 
 
+def test_an_embedding_server_takes_a_whole_text_in_one_batch() -> None:
+    embedding = Server.model_validate({"mode": "Embedding", "contextLength": 2048, "slots": 2})
+    made = dict(paired(arguments(embedding)))
+    assert "--embedding" in made
+    assert "--pooling" not in made
+    assert (made["--batch-size"], made["--ubatch-size"]) == ("2048", "2048")
+    pooled = embedding.model_copy(update={"pooling": "mean", "batch_size": 8192})
+    made = dict(paired(arguments(pooled)))
+    assert made["--pooling"] == "mean"
+    assert (made["--batch-size"], made["--ubatch-size"]) == ("8192", "8192")
+    assert parse_flags(arguments(pooled))
+
+
+def test_a_server_that_ranks_embeds_with_the_pooling_of_ranks() -> None:
+    ranking = Server.model_validate({"mode": "Rerank", "contextLength": 2048})
+    made = dict(paired(arguments(ranking)))
+    assert "--embedding" in made
+    assert (made["--pooling"], made["--ubatch-size"]) == ("rank", "2048")
+    assert parse_flags(arguments(ranking))
+
+
 def paired(words: list[str]) -> list[tuple[str, str]]:
     """Each flag with the word behind it, if that is none."""
     following = [*words[1:], "--"]

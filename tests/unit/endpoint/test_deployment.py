@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from puna.api.llmendpoint import Pool, RolloutStrategy
+from puna.api.llmendpoint import Pool
+from puna.api.rollout import RolloutStrategy
 from puna.core.plan import Manifest
 from puna.endpoint.deployment import build_deployment, deployed_pool
 from tests.factories import NAME, NAMESPACE, revision, settings

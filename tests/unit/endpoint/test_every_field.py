@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from puna.api.preset import Preset
 from puna.core.plan import Manifest
 from puna.endpoint.plan import plan
 from tests.factories import HTTPS_MODEL, NOW, endpoint, observed, preset, presets, settings
+from tests.fake_cluster import FakeCluster
 from tests.unit.api.field_paths import FIELD_PATHS
 
 Change = tuple[dict[str, Any], dict[str, Any]]
@@ -23,6 +25,23 @@ def model(**members: Any) -> dict[str, Any]:
 
 def pool(**members: Any) -> dict[str, Any]:
     return {"accelerator": None, "pools": [POOL | members]}
+
+
+def access(**members: Any) -> dict[str, Any]:
+    return {"access": {"apiKeySecretRef": {"name": "a"}} | members}
+
+
+def external(**members: Any) -> dict[str, Any]:
+    return {"externalEndpoints": [{"name": "studio", "url": "https://studio.example"} | members]}
+
+
+def routing(**members: Any) -> dict[str, Any]:
+    return {"routing": members}
+
+
+def canary(**members: Any) -> dict[str, Any]:
+    steps = {"steps": [{"weight": 10}]}
+    return {"replicas": 3, "rollout": {"strategy": "Canary", "canary": steps | members}}
 
 
 ENDPOINT: dict[str, Change] = {
@@ -55,8 +74,51 @@ ENDPOINT: dict[str, Change] = {
     "spec.pools[].resources.requests": (pool(), pool(resources={"requests": {"cpu": "1"}})),
     "spec.pools[].resources.limits": (pool(), pool(resources={"limits": {"cpu": "1"}})),
     "spec.pools[].nodeSelector": (pool(), pool(nodeSelector={"zone": "a"})),
+    "spec.externalEndpoints[].name": (external(), external(name="other")),
+    "spec.externalEndpoints[].url": (external(), external(url="https://other.example")),
+    "spec.externalEndpoints[].apiKeySecretRef.name": (
+        external(apiKeySecretRef={"name": "a"}),
+        external(apiKeySecretRef={"name": "b"}),
+    ),
+    "spec.externalEndpoints[].apiKeySecretRef.key": (
+        external(apiKeySecretRef={"name": "a"}),
+        external(apiKeySecretRef={"name": "a", "key": "b"}),
+    ),
+    "spec.externalEndpoints[].caSecretRef.name": (
+        external(caSecretRef={"name": "a"}),
+        external(caSecretRef={"name": "b"}),
+    ),
+    "spec.externalEndpoints[].slots": (external(), external(slots=2)),
+    "spec.externalEndpoints[].priority": (external(), external(priority=1)),
+    "spec.routing.strategy": ({}, routing(strategy="RoundRobin")),
+    "spec.routing.queue.maxDepth": ({}, routing(queue={"maxDepth": 0})),
+    "spec.routing.queue.timeoutSeconds": ({}, routing(queue={"timeoutSeconds": 1})),
+    "spec.routing.healthCheck.intervalSeconds": ({}, routing(healthCheck={"intervalSeconds": 1})),
+    "spec.routing.healthCheck.failureThreshold": (
+        {},
+        routing(healthCheck={"failureThreshold": 1}),
+    ),
+    "spec.routing.retries": ({}, routing(retries=0)),
+    "spec.routing.idleTimeoutSeconds": ({}, routing(idleTimeoutSeconds=60)),
+    "spec.routing.keepAliveSeconds": ({}, routing(keepAliveSeconds=1)),
     "spec.rollout.strategy": ({}, {"rollout": {"strategy": "Replace"}}),
+    "spec.access.apiKeySecretRef.name": (access(), access(apiKeySecretRef={"name": "b"})),
+    "spec.access.rateLimit.requestsPerMinute": (
+        access(),
+        access(rateLimit={"requestsPerMinute": 60}),
+    ),
+    "spec.access.rateLimit.burst": (access(), access(rateLimit={"burst": 3})),
+    "spec.rollout.canary.stickiness": (canary(), canary(stickiness="Key")),
 }
+CANARY: dict[str, Change] = {
+    "spec.rollout.canary.steps[].weight": (canary(), canary(steps=[{"weight": 20}])),
+    "spec.rollout.canary.steps[].holdSeconds": (
+        canary(),
+        canary(steps=[{"weight": 10, "holdSeconds": 1}]),
+    ),
+    "spec.rollout.canary.replicas": (canary(), canary(replicas=2)),
+}
+"""Fields that act on a changed model alone."""
 PRESET: dict[str, Change] = {
     "spec.sampling.temperature": ({}, {"sampling": {"temperature": 0}}),
     "spec.sampling.topK": ({}, {"sampling": {"topK": 0}}),
@@ -69,6 +131,11 @@ PRESET: dict[str, Change] = {
     "spec.precedence": (
         {"sampling": {"seed": 0}},
         {"sampling": {"seed": 0}, "precedence": "Forced"},
+    ),
+    "spec.server.mode": ({}, {"server": {"mode": "Embedding"}}),
+    "spec.server.pooling": (
+        {"server": {"mode": "Embedding"}},
+        {"server": {"mode": "Embedding", "pooling": "mean"}},
     ),
     "spec.server.threads": ({}, {"server": {"threads": 2}}),
     "spec.server.contextLength": ({}, {"server": {"contextLength": 64}}),
@@ -94,12 +161,16 @@ PRESET: dict[str, Change] = {
 
 def leaves(kind: str) -> set[str]:
     paths = {path for path in FIELD_PATHS[kind] if path.startswith("spec.")}
-    return {path for path in paths if not any(other.startswith(f"{path}.") for other in paths)} - {
-        "spec.pools"
+    return {
+        path
+        for path in paths
+        if not any(other.startswith((f"{path}.", f"{path}[]")) for other in paths)
     }
 
 
-@pytest.mark.parametrize(("kind", "changes"), [("LLMEndpoint", ENDPOINT), ("Preset", PRESET)])
+@pytest.mark.parametrize(
+    ("kind", "changes"), [("LLMEndpoint", ENDPOINT | CANARY), ("Preset", PRESET)]
+)
 def test_every_field_is_tried(kind: str, changes: dict[str, Change]) -> None:
     assert set(changes) == leaves(kind)
 
@@ -109,6 +180,13 @@ def test_a_field_of_an_endpoint_changes_a_child(
     before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     assert made_of(before) != made_of(after)
+
+
+@pytest.mark.parametrize(("before", "after"), CANARY.values(), ids=CANARY)
+def test_a_field_of_a_canary_changes_how_a_model_takes_over(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert rolled_out(before) != rolled_out(after)
 
 
 @pytest.mark.parametrize(("before", "after"), PRESET.values(), ids=PRESET)
@@ -126,6 +204,16 @@ def made_of(spec: dict[str, Any], own: Preset | None = None) -> tuple[Manifest, 
     made = plan(resource, seen, settings(), NOW)
     assert made.children is not None, made.status.conditions
     return made.children
+
+
+def rolled_out(spec: dict[str, Any]) -> tuple[tuple[Manifest, ...] | None, timedelta | None]:
+    """Children and the next look while a changed model is rolled out."""
+    cluster = FakeCluster(endpoint(model=HTTPS_MODEL, **spec))
+    cluster.settle()
+    cluster.edit(model=HTTPS_MODEL | {"sha256": "6" * 64})
+    cluster.settle()
+    made = cluster.plan()
+    return made.children, made.requeue_after
 
 
 def effects(child: Manifest) -> Manifest:

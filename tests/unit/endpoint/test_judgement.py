@@ -27,6 +27,7 @@ def a_view(*pods: Manifest, replicas: int = 1, **overrides: Any) -> View:
     """One wanted server of a stable revision behind a ready router."""
     children = [deployment(PROCESS, replicas=replicas), deployment(CANDIDATE.process)]
     view = View(
+        name="chat",
         generation=3,
         now=NOW,
         pools=pools_of(endpoint(replicas=replicas).spec),

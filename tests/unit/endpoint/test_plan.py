@@ -6,17 +6,28 @@ from typing import Any
 
 import pytest
 
-from puna.api.reasons import EventReason
+from puna.api.conditions import find
+from puna.api.reasons import ConditionType, EventReason, Reason
 from puna.core.plan import Manifest, ObjectKey
 from puna.endpoint.plan import plan
-from tests.factories import HTTPS_MODEL, NOW, backend_key, endpoint, observed, settings
+from puna_router.config import CONFIG_KEY, AccessConfig, EndpointConfig
+from tests.factories import (
+    HTTPS_MODEL,
+    NOW,
+    backend_key,
+    endpoint,
+    observed,
+    preset,
+    presets,
+    settings,
+)
 from tests.fake_cluster import FakeCluster
 
 BETTER = HTTPS_MODEL | {"uri": "https://models.example/better.gguf"}
 
 
 def settled(**spec: Any) -> FakeCluster:
-    cluster = FakeCluster(endpoint(**spec))
+    cluster = FakeCluster(endpoint(**spec), presets(preset("precise")))
     cluster.settle()
     return cluster
 
@@ -159,6 +170,47 @@ def test_servers_that_the_router_calls_unhealthy_are_asked_about_less_and_less()
     assert made.requeue_after == timedelta(seconds=5)
 
 
+def test_a_router_that_follows_a_change_of_presets_leaves_an_endpoint_ready() -> None:
+    cluster = settled(presets=["precise"])
+    cluster.presets = presets(preset("precise", sampling={"temperature": 1}))
+    cluster.reconcile()
+    behind = cluster.reconcile()
+    assert cluster.condition("Ready") == ("True", "Ready")
+    assert behind.requeue_after == timedelta(seconds=1)
+    cluster.settle()
+    assert cluster.plan().requeue_after is None
+
+
+def test_a_router_that_refuses_a_change_of_presets_makes_an_endpoint_unready() -> None:
+    cluster = settled(presets=["precise"])
+    cluster.presets = presets(preset("precise", sampling={"temperature": 1}))
+    cluster.refusing.add("router-1")
+    cluster.reconcile()
+    made = cluster.reconcile()
+    assert cluster.condition("Ready") == ("False", "RouterRejected")
+    assert [(event.type, event.reason) for event in made.events] == [
+        ("Warning", EventReason.BECAME_UNREADY)
+    ]
+    cluster.refusing.clear()
+    cluster.settle()
+    assert cluster.condition("Ready") == ("True", "Ready")
+
+
+def test_external_servers_alone_make_an_endpoint_ready_once_the_router_knows_them() -> None:
+    studio = {"name": "studio", "url": "https://studio.example"}
+    cluster = FakeCluster(endpoint(replicas=0, externalEndpoints=[studio]))
+    cluster.reconcile()
+    cluster.run_controllers()
+    assert cluster.condition("Available") == ("True", "ExternalServers")
+    assert cluster.reconcile().requeue_after is not None
+    assert cluster.condition("Ready") == ("False", "RouterNotReady")
+    cluster.settle()
+    assert cluster.condition("Ready") == ("True", "Ready")
+    cluster.routers.clear()
+    cluster.reconcile()
+    assert cluster.condition("Available") == ("False", "RouterNotReady")
+
+
 def test_no_router_is_asked_about_an_endpoint_without_servers() -> None:
     assert settled(replicas=0).plan().requeue_after is None
 
@@ -179,6 +231,57 @@ def test_a_fetch_is_looked_at_every_two_seconds() -> None:
     }
     assert cluster.plan().requeue_after == timedelta(seconds=2)
     assert cluster.plan().status.conditions[2].reason == "Fetching"
+
+
+KEYED = {"apiKeySecretRef": {"name": "team-keys"}}
+
+
+def document(children: tuple[Manifest, ...] | None) -> EndpointConfig:
+    (found,) = [child for child in children or () if child["kind"] == "ConfigMap"]
+    return EndpointConfig.model_validate_json(found["data"][CONFIG_KEY])
+
+
+def test_keys_that_are_missing_close_the_endpoint_and_hold_nothing_up() -> None:
+    missing = observed(missing_secrets=frozenset({"team-keys"}))
+    made = plan(endpoint(access=KEYED), missing, settings(), NOW)
+    assert document(made.children).access == AccessConfig(secret="team-keys")
+    assert "Deployment" in kinds(made.children)
+    told = find(made.status.conditions, ConditionType.RESOLVED_REFS)
+    assert told is not None
+    assert (told.status, told.reason) == ("False", Reason.SECRET_NOT_FOUND)
+    assert "spec.access.apiKeySecretRef.name" in told.message
+    assert "`puna key create` makes it" in told.message
+    assert made.requeue_after == timedelta(seconds=10)
+
+
+def test_access_restarts_no_server_and_makes_no_revision() -> None:
+    cluster = settled()
+    before = cluster.plan().children
+    cluster.edit(access=KEYED)
+    after = cluster.plan().children
+    assert [child["kind"] for child in after or () if child not in (before or ())] == ["ConfigMap"]
+
+
+def test_a_secret_with_keys_is_looked_for_every_minute() -> None:
+    assert settled(access=KEYED).plan(asked=False).requeue_after == timedelta(seconds=60)
+
+
+def test_a_spec_that_is_refused_still_closes_an_endpoint() -> None:
+    cluster = settled()
+    pods = dict(cluster.pods)
+    cluster.edit(access=KEYED, presetRef={"name": "absent"})
+    made = cluster.reconcile()
+    assert (kinds(made.children), made.partial) == (["ConfigMap"], True)
+    assert document(made.children).access == AccessConfig(secret="team-keys")
+    assert document(made.children).revisions == document(tuple(cluster.objects.values())).revisions
+    assert pods == cluster.pods
+    assert cluster.plan().children is None
+
+
+def test_a_spec_that_is_refused_opens_no_endpoint() -> None:
+    cluster = settled(access=KEYED)
+    cluster.edit(access=None, presetRef={"name": "absent"})
+    assert cluster.plan().children is None
 
 
 def test_a_life_is_told_in_events() -> None:

@@ -4,7 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from puna.api.llmendpoint import RevisionRole, RolloutStrategy
+from puna.api.llmendpoint import Outcome, RevisionRole
+from puna.api.rollout import Canary, CanaryStep, RolloutStrategy
+from puna.endpoint.canary import Position
+from puna.endpoint.orders import Orders
 from puna.endpoint.revision import StoredRevision
 from puna.endpoint.rollout import RolloutInput, next_step
 from tests.factories import NOW, endpoint, preset, revision
@@ -19,6 +22,11 @@ COLDER = revision(
     role=RevisionRole.CANDIDATE,
 )
 NOBODY: frozenset[str] = frozenset()
+
+
+CANARY = Canary(
+    steps=(CanaryStep(weight=10, hold_seconds=60), CanaryStep(weight=50, hold_seconds=60))
+)
 
 
 def seen(wanted: StoredRevision, *stored: StoredRevision, **overrides: Any) -> RolloutInput:
@@ -110,3 +118,134 @@ def test_of_no_stable_one_the_last_that_served_and_runs_still_serves() -> None:
         FIRST.name,
         replace(third, role=RevisionRole.CANDIDATE),
     )
+
+
+def canary(wanted: StoredRevision, *stored: StoredRevision, **overrides: Any) -> RolloutInput:
+    return seen(
+        wanted, *stored, **({"strategy": RolloutStrategy.CANARY, "canary": CANARY} | overrides)
+    )
+
+
+def started(step: int = 0, *, seconds: int = 0, **overrides: Any) -> StoredRevision:
+    """The second revision as a canary."""
+    position = Position(step, NOW - timedelta(seconds=seconds))
+    return replace(SECOND, position=position, proven=True, **overrides)
+
+
+def test_a_canary_runs_beside_the_stable_revision_with_few_servers() -> None:
+    step = next_step(canary(SECOND, FIRST), NOW)
+    assert (step.stable, step.candidate, step.weight) == (FIRST, SECOND, 0)
+    assert (step.canary, step.needs_all) == (CANARY, False)
+
+
+def test_a_canary_that_is_ready_begins_its_first_step_and_has_served() -> None:
+    step = next_step(canary(SECOND, FIRST, SECOND, ready=True), NOW)
+    assert step.candidate == started()
+    assert (step.weight, step.needs_all) == (10, False)
+
+
+def test_a_canary_of_the_same_process_begins_at_once_and_needs_no_servers() -> None:
+    step = next_step(canary(COLDER, FIRST), NOW)
+    assert step.candidate == replace(COLDER, position=Position(0, NOW), proven=True)
+    assert (step.weight, step.shares_pods) == (10, True)
+
+
+def test_a_canary_takes_over_after_its_last_step_with_nothing_left_of_it() -> None:
+    last = started(1, seconds=60)
+    value = canary(SECOND, FIRST, last, complete={SECOND.process: True})
+    step = next_step(value, NOW)
+    assert step.stable == replace(SECOND, role=RevisionRole.STABLE, proven=True, promoted_at=NOW)
+    assert step.retiring == (replace(FIRST, role=RevisionRole.RETIRED),)
+
+
+def test_a_canary_is_promoted_by_an_order_that_means_it() -> None:
+    value = canary(SECOND, FIRST, started(), orders=Orders(promote=SECOND.name))
+    waiting = next_step(value, NOW)
+    assert (waiting.candidate, waiting.needs_all) == (started(), True)
+    complete = replace(value, complete={SECOND.process: True})
+    assert next_step(complete, NOW).stable.name == SECOND.name
+
+
+def test_an_aborted_canary_gets_nothing_and_its_servers_wait_for_the_routers() -> None:
+    orders = Orders(abort=SECOND.name)
+    step = next_step(canary(SECOND, FIRST, started(1, seconds=9), orders=orders), NOW)
+    assert (step.stable, step.candidate, step.weight) == (FIRST, None, 0)
+    assert step.aborted == replace(
+        SECOND, position=Position(None, NOW), proven=True, outcome=Outcome.ABORTED
+    )
+    assert step.retiring == (step.aborted,)
+    assert step.changed_at == NOW
+
+
+def test_an_aborted_revision_stays_so_whatever_is_ordered_later() -> None:
+    aborted = replace(SECOND, outcome=Outcome.ABORTED)
+    step = next_step(canary(SECOND, FIRST, aborted, ready=True), NOW)
+    assert (step.candidate, step.aborted) == (None, aborted)
+    promoted = canary(SECOND, FIRST, aborted, orders=Orders(promote=SECOND.name))
+    assert next_step(promoted, NOW).aborted == aborted
+
+
+def test_a_revision_that_is_wanted_anew_begins_anew_and_old_orders_are_not_meant_for_it() -> None:
+    aborted = replace(SECOND, role=RevisionRole.RETIRED, outcome=Outcome.ABORTED, proven=True)
+    orders = Orders(promote="00000000", abort=SECOND.name).of(SECOND.name)
+    step = next_step(canary(SECOND, FIRST, aborted, orders=orders), NOW)
+    assert step.candidate == replace(SECOND, proven=True, passed_over=orders)
+    again = replace(orders, abort=f"{SECOND.name}/2")
+    assert step.candidate is not None
+    value = canary(SECOND, FIRST, step.candidate, orders=again)
+    assert next_step(value, NOW).aborted is not None
+
+
+def test_an_order_for_a_revision_that_is_not_stored_yet_is_an_old_one() -> None:
+    orders = Orders(promote=SECOND.name)
+    step = next_step(canary(SECOND, FIRST, orders=orders, complete={SECOND.process: True}), NOW)
+    assert step.candidate == replace(SECOND, passed_over=orders)
+
+
+def test_a_canary_holds_while_a_router_refuses_what_it_is_told_but_can_be_aborted() -> None:
+    value = canary(
+        SECOND, FIRST, started(seconds=60), refused=True, complete={SECOND.process: True}
+    )
+    assert next_step(value, NOW).candidate == started(seconds=60)
+    promote = replace(value, orders=Orders(promote=SECOND.name))
+    assert next_step(promote, NOW).candidate == started(seconds=60)
+    abort = replace(value, orders=Orders(abort=SECOND.name))
+    assert next_step(abort, NOW).aborted is not None
+
+
+def test_another_change_takes_the_place_of_a_canary() -> None:
+    third = revision(
+        endpoint(model={"uri": "file:///srv/models/third.gguf"}), role=RevisionRole.CANDIDATE
+    )
+    step = next_step(canary(third, FIRST, started(1)), NOW)
+    assert (step.stable, step.candidate) == (FIRST, third)
+    left = replace(SECOND, role=RevisionRole.RETIRED, proven=True, position=Position(None, NOW))
+    assert step.retiring == (left,)
+
+
+def test_a_spec_that_is_back_at_the_stable_revision_ends_the_canary() -> None:
+    step = next_step(canary(FIRST, FIRST, started(1)), NOW)
+    assert (step.stable, step.candidate, step.aborted) == (FIRST, None, None)
+    assert [item.name for item in step.retiring] == [SECOND.name]
+
+
+def test_under_another_strategy_an_aborted_revision_takes_over_as_any_other() -> None:
+    aborted = replace(SECOND, outcome=Outcome.ABORTED)
+    coming = next_step(seen(SECOND, FIRST, aborted), NOW)
+    assert coming.candidate == SECOND
+    taken = next_step(seen(SECOND, FIRST, aborted, complete={SECOND.process: True}), NOW)
+    assert (taken.stable.name, taken.stable.outcome) == (SECOND.name, None)
+
+
+def test_a_revision_that_never_served_gives_way_to_a_canary_at_once() -> None:
+    young = replace(FIRST, proven=False)
+    assert next_step(canary(SECOND, young), NOW).stable.name == SECOND.name
+
+
+def test_a_promotion_cut_short_is_finished() -> None:
+    promoted = replace(
+        SECOND, role=RevisionRole.STABLE, proven=True, promoted_at=NOW - timedelta(seconds=1)
+    )
+    step = next_step(canary(SECOND, FIRST, promoted), NOW)
+    assert step.stable == promoted
+    assert step.retiring == (replace(FIRST, role=RevisionRole.RETIRED),)

@@ -11,7 +11,9 @@ from puna.core.findings import Finding
 from puna.core.plan import Event
 from puna.endpoint.diagnosis import Diagnosis
 from puna.endpoint.judgement import View
+from puna.endpoint.routing import effective_routing
 from puna.endpoint.status import build_status, transitions
+from puna.settings import RouterSettings
 from tests.factories import NOW, endpoint, revision
 from tests.unit.endpoint.test_judgement import CANDIDATE, READY, STABLE, a_view
 
@@ -27,7 +29,8 @@ def status_of(
 ) -> LLMEndpointStatus:
     resource = endpoint(**spec).model_copy(update={"status": before or LLMEndpointStatus()})
     revisions = tuple(item for item in (view.stable, view.candidate) if item)
-    return build_status(resource, view, revisions=revisions, public_url=URL)
+    routing = effective_routing(resource.spec.routing, RouterSettings())
+    return build_status(resource, view, revisions=revisions, routing=routing, public_url=URL)
 
 
 def events(before: View | None, after: View) -> list[tuple[str, EventReason, str]]:

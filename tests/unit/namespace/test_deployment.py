@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from puna.api.llmendpoint import Resources
 from puna.core.plan import Manifest
 from puna.namespace.deployment import build_deployment
 from puna.namespace.service import router_selector
-from puna.settings import RouterSettings
+from puna.settings import DEFAULT_ROUTER_RESOURCES, RouterSettings
 from tests.factories import NAMESPACE
 
 UID = "puna.dev/service-account-uid"
@@ -105,3 +106,35 @@ def test_every_mount_has_its_volume() -> None:
         mount["name"] for container in containers(made) for mount in container["volumeMounts"]
     }
     assert mounts == volumes
+
+
+def test_every_container_has_its_own_resources() -> None:
+    given = {
+        "control": Resources(requests={"cpu": "1"}),
+        "envoy": Resources(limits={"memory": "1Gi"}),
+    }
+    made = built(resources=dict(DEFAULT_ROUTER_RESOURCES) | given)
+    found = {container["name"]: container["resources"] for container in containers(made)}
+    assert found["control"] == {"requests": {"cpu": "1"}}
+    assert found["envoy"] == {"limits": {"memory": "1Gi"}}
+
+
+def test_a_router_goes_where_the_settings_say() -> None:
+    tolerations = ({"key": "edge", "operator": "Exists"},)
+    spec = built(node_selector={"zone": "a"}, tolerations=tolerations)["spec"]["template"]["spec"]
+    assert spec["nodeSelector"] == {"zone": "a"}
+    assert spec["tolerations"] == [{"key": "edge", "operator": "Exists"}]
+    assert not {"nodeSelector", "tolerations"} & set(built()["spec"]["template"]["spec"])
+
+
+def test_the_control_process_holds_the_certificate_and_the_probe_speaks_tls() -> None:
+    made = built(tls_secret="chat-tls")
+    volume = {"name": "tls", "secret": {"secretName": "chat-tls"}}
+    assert volume in made["spec"]["template"]["spec"]["volumes"]
+    by_name = {container["name"]: container for container in containers(made)}
+    assert "--tls-directory=/etc/puna/tls" in by_name["control"]["args"]
+    mount = {"name": "tls", "mountPath": "/etc/puna/tls", "readOnly": True}
+    assert [name for name, item in by_name.items() if mount in item["volumeMounts"]] == ["control"]
+    assert by_name["envoy"]["readinessProbe"]["httpGet"]["scheme"] == "HTTPS"
+    assert by_name["control"]["readinessProbe"]["httpGet"]["scheme"] == "HTTP"
+    assert "tls" not in str(containers(built()))

@@ -26,3 +26,11 @@ def test_several_routers_leave_one_at_a_time() -> None:
         "maxUnavailable": 1,
         "selector": {"matchLabels": router_selector()},
     }
+
+
+@pytest.mark.parametrize(("secret", "port"), [(None, ("http", 80)), ("tls", ("https", 443))])
+def test_a_certificate_moves_the_service_to_the_port_of_https(
+    secret: str | None, port: tuple[str, int]
+) -> None:
+    (found,) = build_service(NAMESPACE, RouterSettings(tls_secret=secret))["spec"]["ports"]
+    assert (found["name"], found["port"]) == port

@@ -14,9 +14,17 @@ from puna.cluster.resources import BY_KIND
 from puna.core.plan import Manifest, Ref
 from puna.endpoint.unreadable import unreadable_status
 from puna.logs import LineFormatter
-from puna.observe import anchor_of, backend_key, needs_router_state, pods_of, starting_seconds
+from puna.observe import (
+    anchor_of,
+    backend_key,
+    document_of,
+    needs_router_state,
+    pods_of,
+    starting_seconds,
+)
 from puna.parsed import InvalidResourceError, Parsed
 from puna.store import Store
+from puna_router.config import config_digest
 from tests import factories
 from tests.unit.operator_shell import objects
 
@@ -38,25 +46,42 @@ def deployment(process: str) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    ("ready", "pod_ready", "processes", "asked"),
+    ("ready", "pod_ready", "processes", "known", "asked"),
     [
-        (None, True, ["a"], True),
-        (False, True, ["a"], True),
-        (False, False, ["a"], False),
-        (True, True, ["a"], False),
-        (True, True, ["a", "b"], True),
-        (True, False, ["a", "b"], False),
+        (None, True, ["a"], True, True),
+        (False, True, ["a"], True, True),
+        (False, False, ["a"], True, False),
+        (True, True, ["a"], True, False),
+        (True, True, ["a"], False, True),
+        (True, False, ["a"], False, False),
+        (True, True, ["a", "b"], True, True),
+        (True, False, ["a", "b"], True, False),
     ],
 )
 def test_routers_are_asked_only_where_the_plan_depends_on_them(
     ready: bool | None,  # noqa: FBT001 - a row of the table
     pod_ready: bool,  # noqa: FBT001 - a row of the table
     processes: list[str],
+    known: bool,  # noqa: FBT001 - a row of the table
     asked: bool,  # noqa: FBT001 - a row of the table
 ) -> None:
     endpoint = factories.endpoint(status={} if ready is None else status(ready=ready))
     children = [deployment(process) for process in processes]
-    assert needs_router_state(endpoint, children, [objects.pod("p", ready=pod_ready)]) is asked
+    pods = [objects.pod("p", ready=pod_ready)]
+    assert needs_router_state(endpoint, children, pods, known=known) is asked
+
+
+def test_routers_are_asked_about_external_servers_too() -> None:
+    studio = {"name": "studio", "url": "https://studio.example"}
+    endpoint = factories.endpoint(replicas=0, externalEndpoints=[studio])
+    assert needs_router_state(endpoint, [], [], known=True)
+
+
+def test_a_document_is_known_by_its_digest() -> None:
+    anchor = objects.anchor()
+    config = anchor | {"data": {"endpoint.json": "{}"}}
+    assert document_of([anchor]) is None
+    assert document_of([anchor, config]) == config_digest("{}")
 
 
 def young(process: str, *, replicas: int = 1, age: float = 0.5) -> Manifest:

@@ -73,6 +73,30 @@ def test_a_changed_spec_is_urgent_and_a_changed_status_is_not() -> None:
     assert woken(endpoint(), endpoint(ready=True)) == {CHAT: Wake(CHAT, delay=SETTLE_SECONDS)}
 
 
+def test_a_secret_that_the_router_has_to_read_wakes_the_router_at_once() -> None:
+    access = {"apiKeySecretRef": {"name": "team-keys"}}
+    urgent = {CHAT: Wake(CHAT, urgent=True), ROUTER: Wake(ROUTER, urgent=True)}
+    keyed = with_spec(endpoint(), access=access)
+    assert woken(endpoint(), keyed, anchor()) == urgent
+    assert woken(keyed, endpoint(), anchor()) == urgent
+    faster = with_spec(endpoint(), access={**access, "rateLimit": {"burst": 3}})
+    assert woken(keyed, faster, anchor()) == {CHAT: Wake(CHAT, urgent=True)}
+
+
+def test_an_order_for_a_canary_is_urgent_and_other_annotations_are_not() -> None:
+    def annotated(name: str) -> Manifest:
+        return endpoint() | {
+            "metadata": endpoint()["metadata"] | {"annotations": {name: "8f3a12cd"}}
+        }
+
+    urgent = {CHAT: Wake(CHAT, urgent=True)}
+    assert woken(endpoint(), annotated("puna.dev/promote")) == urgent
+    assert woken(annotated("puna.dev/abort"), endpoint()) == urgent
+    assert woken(endpoint(), annotated("example.org/note")) == {
+        CHAT: Wake(CHAT, delay=SETTLE_SECONDS)
+    }
+
+
 def test_a_preset_wakes_those_who_name_it() -> None:
     preset = live("Preset", "fast", api_version="puna.dev/v1alpha1")
     assert woken(

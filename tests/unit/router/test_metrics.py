@@ -5,7 +5,8 @@ from puna_router.picker.state import EndpointState, HostState, PickerState, Wait
 
 ENVOYS = """\
 # TYPE envoy_puna_requests counter
-envoy_puna_requests{endpoint="chat",revision="chat-aaaaaaaa",code="200"} 5
+envoy_puna_requests{endpoint="chat",revision="chat-aaaaaaaa",key="",code="200"} 5
+envoy_puna_requests{endpoint="chat",revision="chat-aaaaaaaa",key="alice",code="200"} 4
 envoy_puna_requests{endpoint="",revision="",code="404"} 2
 envoy_puna_requests{endpoint="chat",revision="chat-00000000",code="200"} 7
 envoy_puna_requests{endpoint="gone",revision="gone-aaaaaaaa",code="200"} 9
@@ -27,6 +28,7 @@ envoy_puna_duration_count{endpoint="chat",revision="chat-aaaaaaaa"} 5
 """
 
 
+REVISION = 'revision="chat-aaaaaaaa"'
 SERVED = ServedNames(frozenset({"chat"}), frozenset({"chat-aaaaaaaa"}))
 PICKER = PickerState(
     {
@@ -59,7 +61,8 @@ def test_envoys_series_have_our_names_and_base_units_and_go_with_what_they_are_a
     chat = 'endpoint="chat",revision="chat-aaaaaaaa"'
     duration = "puna_router_request_duration_seconds"
     expected = {
-        f'puna_router_requests_total{{code="200",{chat}}} 5.0',
+        f'puna_router_requests_total{{code="200",endpoint="chat",key="none",{REVISION}}} 5.0',
+        f'puna_router_requests_total{{code="200",endpoint="chat",key="alice",{REVISION}}} 4.0',
         'puna_router_requests_total{code="404",endpoint="none",revision="none"} 2.0',
         f"puna_router_generation_seconds_total{{{chat}}} 2.5",
         'puna_router_backends{revision="chat-aaaaaaaa"} 2.0',

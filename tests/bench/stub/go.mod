@@ -1,0 +1,3 @@
+module puna.dev/bench
+
+go 1.26
