@@ -39,15 +39,10 @@ STARTS = 9
 HOSTS = 4
 LONGEST = 120
 """Seconds after which something hangs."""
+# The headers that Envoy is told to forward, and a prompt of four parts.
 MESSAGE = ext_proc.slot_request(
     "chat-a",
     **{
-        ":authority": "127.0.0.1:8080",
-        "user-agent": "OpenAI/Python 2.8.1",
-        "accept": "application/json",
-        "content-type": "application/json",
-        "x-stainless-lang": "python",
-        "x-forwarded-proto": "http",
         "x-request-id": "0b8f5c3e-5a4f-4b7e-9d1c-0123456789ab",
         "x-puna-client": "alice",
         "x-puna-affinity": "00a1b2c3d4e5f607",

@@ -240,6 +240,12 @@ def _ext_proc() -> Any:
             "message_timeout": "0.25s",
             "max_message_timeout": f"{MAX_MESSAGE_TIMEOUT:g}s",
             "request_attributes": ["xds.cluster_name"],
+            # What the picker reads, and no credentials.
+            "forward_rules": {
+                "allowed_headers": {
+                    "patterns": [{"prefix": "x-puna-"}, {"exact": "x-request-id"}],
+                }
+            },
             "metadata_options": {"receiving_namespaces": {"untyped": [METADATA]}},
             "processing_mode": {
                 "request_header_mode": "SEND",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from puna_router.picker.config import PickerHost, Strategy
@@ -19,6 +20,7 @@ takes longer than to share a server. What many prompts begin with is soon rememb
 LEAST_SHARED: Final = 0.5
 """Share of a prompt up to which what it has in common with others does not count: conversations
 that begin with the same few words are spread by their owners."""
+_MERIT: Final = itemgetter(0, 1, 2)
 _NOTHING: Final = Match(0, shared=False)
 
 
@@ -77,7 +79,7 @@ def score(
 
 def pick(scored: Iterable[Scored]) -> Scored:
     """The best one."""
-    return max(scored, key=lambda found: found[:3])
+    return max(scored, key=_MERIT)
 
 
 def _affinity(

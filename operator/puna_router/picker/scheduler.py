@@ -119,9 +119,9 @@ class Scheduler:
             endpoint.counters.ended += 1
             endpoint.exit(ticket)
             self._ledger.release(server)
-            sharing = [found for found in self._by_address.get(server.address, ()) if found.queue]
+            waiting = [found for found in self._by_address.get(server.address, ()) if found.queue]
             # Who shares the server with others comes after them.
-            for other in sorted(sharing, key=lambda found: found is endpoint):
+            for other in sorted(waiting, key=lambda found: found is endpoint):
                 self._dispatch(other, now, decisions)
         if endpoint.idle:
             self._withdrawn.pop(endpoint.name, None)
