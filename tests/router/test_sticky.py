@@ -65,7 +65,7 @@ def test_growing_weights_move_no_client_back(stubs: Stubs, start_router: StartRo
     for weight in (0, 10, 50, 90, 100):
         if weight:
             router.update(split(weight), backends)
-        eventually(lambda weight=weight: weights(router) == [100 - weight, weight])
+        eventually(lambda weight=weight: weights(router) == [100 - weight, weight])  # type: ignore[misc]
         new = {name for name, found in sides(router).items() if found == "new"}
         assert moved <= new
         moved = new
