@@ -39,7 +39,7 @@ class Chain:
 
     def endpoints(self, slots: int) -> list[dict[str, Any]]:
         """Its endpoint, with so many slots of each server."""
-        own = {**revision(**(PRESET if self.presets else {})), "slots": slots}
+        own = revision(slots=slots, **(PRESET if self.presets else {}))
         more: dict[str, Any] = {"strategy": self.strategy}
         if self.access:
             limits = {"requestsPerMinute": UNLIMITED, "burst": UNLIMITED}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,9 +17,10 @@ import httpx
 
 from puna_cli.cluster.identities import CLUSTER_CA
 from puna_router.config import CONFIG_KEY
+from puna_router.control.binary import picker_arguments
 from tests.bench.processors import ROUTER_CORE, pin
 from tests.cluster import ControlPlane, start_control_plane
-from tests.router.program import eventually
+from tests.router.program import eventually, free_port
 from tests.router.stub import Stub
 from tests.router.test_namespace import Namespace, RouterPod
 
@@ -60,6 +62,12 @@ def namespace_router(
         stack.callback(pod.close)
         pod.start_envoy()
         pod.start_control()
+        picker = subprocess.Popen(
+            picker_arguments(folder / "pod" / "run", "127.0.0.1", free_port()),
+            stderr=subprocess.DEVNULL,
+        )
+        stack.callback(picker.wait, 10)
+        stack.callback(picker.terminate)
         where.configure("chat", json.dumps(document))
         loop = asyncio.new_event_loop()
         stack.callback(loop.close)
@@ -67,7 +75,7 @@ def namespace_router(
             where.pod(f"pod-{process}", Stub(loop, host=host), process)
         eventually(lambda: pod.ready() == httpx.codes.OK)
         eventually(lambda: len(pod.healthy()) == len(processes))
-        for running in pod.processes.values():
+        for running in (picker, *pod.processes.values()):
             pin(running.pid, ROUTER_CORE)
         client = stack.enter_context(_administrator(plane))
         path = f"/api/v1/namespaces/{where.name}/configmaps/chat-router-config"

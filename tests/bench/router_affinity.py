@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean
-from typing import Any
 
 import httpx
 
@@ -38,8 +37,7 @@ def converse(url: str, number: int) -> set[str]:
 
 def hosts_met(strategy: str) -> tuple[float, float]:
     """Hosts per conversation, and the busiest host's share of the mean."""
-    own: dict[str, Any] = {**revision(), "slots": SLOTS}
-    asked = endpoint("chat", own, strategy=strategy)
+    asked = endpoint("chat", revision(slots=SLOTS), strategy=strategy)
     with (
         StubServers(HOSTS, slots=SLOTS, before=SERVICE) as servers,
         bench_router([asked], {"chat": servers.backends()}) as router,

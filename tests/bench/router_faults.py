@@ -155,9 +155,11 @@ def main() -> int:
     at_start = circumstances()
     with ExitStack() as stack:
         labs = [stack.enter_context(LabProgram(*LAB)) for _ in range(SERVERS)]
-        own = {**revision(), "slots": SLOTS}
         asked = endpoint(
-            "chat", own, retries=RETRIES, queue={"maxDepth": STREAMS, "timeoutSeconds": 30}
+            "chat",
+            revision(slots=SLOTS),
+            retries=RETRIES,
+            queue={"maxDepth": STREAMS, "timeoutSeconds": 30},
         )
         backends = {"chat": [server.backend for server in labs]}
         router = stack.enter_context(bench_router([asked], backends))

@@ -9,7 +9,7 @@ from tests.bench.processors import memory
 from tests.bench.report import Figure, report
 from tests.bench.routers import BenchRouter, bench_router, circumstances, new_keys
 from tests.bench.traffic import CHAT, StubServers, Traffic, run_load
-from tests.router.program import endpoint, revision
+from tests.router.program import endpoint
 
 NAMES = 100_000
 WARM_UP = 10_000
@@ -17,7 +17,6 @@ CONNECTIONS = 32
 MIB = 1 << 20
 SETTLE_SECONDS = 6.0
 """Longer than Envoy keeps its statistics to itself."""
-OPEN = {**revision(), "slots": 64}
 NAMELESS = '{"model":"model-{r}","messages":[]}'
 KNOWN = '{"model":"locked","messages":[]}'
 
@@ -50,10 +49,10 @@ def main() -> int:
     """Measure and report."""
     at_start = circumstances()
     _, held = new_keys("known")
-    locked = endpoint("locked", OPEN, access={"secret": "keys"})
+    locked = endpoint("locked", access={"secret": "keys"})
     with StubServers(1, slots=64) as servers:
         both = {"chat": servers.backends(), "locked": servers.backends()}
-        with bench_router([endpoint("chat", OPEN), locked], both, keys={"keys": held}) as router:
+        with bench_router([endpoint("chat"), locked], both, keys={"keys": held}) as router:
             odd_names(router, WARM_UP)
             odd_keys(router, WARM_UP)
             before, bytes_before = series(router), memory(router.pid)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.report import Figure, report
@@ -26,31 +28,48 @@ CAPACITY = SERVERS * SLOTS
 TIMES_CAPACITY = 5
 SERVICE_SECONDS = 0.3
 BURSTS = 3
+FLASH, FLASH_SERVICE_SECONDS = 1000, 0.02
+"""A burst in which Envoy is busy with requests for longer than with anything else."""
 FLOOD_SECONDS = 8
 FLOOD_SERVICE_SECONDS = 0.1
 LEAVING = 334
 """Clients that leave in each of three places."""
+BETWEEN_SECONDS = 0.002
+"""Between two of them coming: they are no burst."""
 GONE_SECONDS = 5.0
 
 
 def queued(slots: int, depth: int, **more: Any) -> dict[str, Any]:
     """An endpoint with a queue."""
-    own = {**revision(), "slots": slots}
+    own = revision(slots=slots)
     return endpoint("chat", own, queue={"maxDepth": depth, "timeoutSeconds": 60}, **more)
 
 
-def bursts() -> tuple[list[Traffic], int]:
-    """Traffic of each burst, and the most that a server had at once."""
-    requests = TIMES_CAPACITY * CAPACITY
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """Bursts of requests, one after the other."""
+
+    traffic: list[Traffic]
+    most: int
+    """Requests that a server had at once."""
+    unasked: int
+    """Requests that Envoy sent without the picker's word."""
+
+
+def bursts(requests: int, service: float, times: int) -> Bursts:
+    """So many requests at once, each of which takes a server so many seconds."""
     with (
-        StubServers(SERVERS, slots=SLOTS, before=f"{SERVICE_SECONDS}s") as servers,
+        StubServers(SERVERS, slots=SLOTS, before=f"{service}s") as servers,
         bench_router([queued(SLOTS, requests)], {"chat": servers.backends()}) as router,
     ):
-        done = [
+        traffic = [
             run_load(f"{router.url}{CHAT}", connections=requests, requests=requests)
-            for _ in range(BURSTS)
+            for _ in range(times)
         ]
-        return done, max(servers.counts(number)["maxInFlight"] for number in range(SERVERS))
+        counts = [servers.counts(number) for number in range(SERVERS)]
+        most = max(count["maxInFlight"] for count in counts)
+        got = sum(count["requests"] for count in counts)
+        return Bursts(traffic, most, got - router.picker().picked)
 
 
 def flood() -> tuple[Traffic, Traffic, int]:
@@ -86,12 +105,11 @@ class Clients:
         self._sockets = [router.socket() for _ in range(count)]
         for connection in self._sockets:
             connection.sendall((head + body).encode())
+            time.sleep(BETWEEN_SECONDS)
 
-    def read(self) -> None:
-        """Wait until each has got something."""
-        for connection in self._sockets:
-            if not connection.recv(1):
-                raise RuntimeError("the router has ended a connection")
+    def reading(self) -> int:
+        """How many have got something of their answer."""
+        return len(select.select(self._sockets, [], [], 0)[0])
 
     def leave(self) -> None:
         """Close all connections."""
@@ -115,8 +133,8 @@ def in_flight(servers: StubServers) -> int:
     return sum(servers.counts(number)["inFlight"] for number in range(SERVERS))
 
 
-def leave_queue() -> float:
-    """Seconds until the queue is empty after its clients have left."""
+def leave_queue() -> list[Figure]:
+    """How soon the queue is empty after its clients have left."""
     with (
         StubServers(SERVERS, slots=SLOTS, before="60s") as servers,
         bench_router([queued(SLOTS, LEAVING)], {"chat": servers.backends()}) as router,
@@ -124,16 +142,20 @@ def leave_queue() -> float:
         holders = Clients(router, CAPACITY, stream=False)
         until(lambda: in_flight(servers) == CAPACITY)
         waiting = Clients(router, LEAVING, stream=False)
-        if until(lambda: router.picker().depth == LEAVING) > GONE_SECONDS:
-            raise RuntimeError(f"{router.picker().depth} wait, not {LEAVING}")
+        until(lambda: router.picker().depth == LEAVING)
+        depth = router.picker().depth
         waiting.leave()
         gone = until(lambda: router.picker().depth == 0)
         holders.leave()
-        return max(gone, until(lambda: idle(router, servers)))
+        free = until(lambda: idle(router, servers))
+    return [
+        Figure("clients that left the queue", depth, goal=LEAVING, at_least=True),
+        Figure("left the queue: all free after", max(gone, free), "s", goal=1),
+    ]
 
 
-def leave_slots(*, reading: bool) -> float:
-    """Seconds until all slots are free after the clients that held them have left."""
+def leave_slots(place: str, *, reading: bool) -> list[Figure]:
+    """How soon all slots are free after the clients that held them have left."""
     slots = -(-LEAVING // SERVERS)
     pace = {"interval": "500ms", "tokens": 1000} if reading else {"before": "60s"}
     with (
@@ -141,12 +163,15 @@ def leave_slots(*, reading: bool) -> float:
         bench_router([queued(slots, 0)], {"chat": servers.backends()}) as router,
     ):
         clients = Clients(router, LEAVING, stream=reading)
-        if until(lambda: in_flight(servers) == LEAVING) > GONE_SECONDS:
-            raise RuntimeError(f"{in_flight(servers)} are worked on, not {LEAVING}")
-        if reading:
-            clients.read()
+        until(lambda: in_flight(servers) == LEAVING)
+        until(lambda: clients.reading() == (LEAVING if reading else 0))
+        held = clients.reading() if reading else in_flight(servers)
         clients.leave()
-        return until(lambda: idle(router, servers))
+        free = until(lambda: idle(router, servers))
+    return [
+        Figure(f"clients that left {place}", held, goal=LEAVING, at_least=True),
+        Figure(f"left {place}: all free after", free, "s", goal=1),
+    ]
 
 
 def idle(router: BenchRouter, servers: StubServers) -> bool:
@@ -159,25 +184,32 @@ def idle(router: BenchRouter, servers: StubServers) -> bool:
 def main() -> int:
     """Measure and report."""
     at_start = circumstances()
-    bursting, most = bursts()
+    bursting = bursts(TIMES_CAPACITY * CAPACITY, SERVICE_SECONDS, BURSTS)
+    flash = bursts(FLASH, FLASH_SERVICE_SECONDS, 1)
     ideal = TIMES_CAPACITY * SERVICE_SECONDS
     polite, flooding, flooded_most = flood()
     wait = polite.latency["p95"] / 1000 - FLOOD_SERVICE_SECONDS
     return report(
         "router_queue",
         [
-            Figure("burst of 5x capacity", max(t.seconds for t in bursting), "s", ideal, 1.05),
-            Figure("burst: not answered", sum(t.failed for t in bursting), goal=0),
-            Figure("burst: in flight per server", most, goal=SLOTS),
+            Figure(
+                "burst of 5x capacity", max(t.seconds for t in bursting.traffic), "s", ideal, 1.05
+            ),
+            Figure("burst: not answered", sum(t.failed for t in bursting.traffic), goal=0),
+            Figure("burst: in flight per server", bursting.most, goal=SLOTS),
+            Figure("burst: sent without a slot", bursting.unasked, goal=0),
+            Figure("1,000 at once: not answered", flash.traffic[0].failed, goal=0),
+            Figure("1,000 at once: in flight per server", flash.most, goal=SLOTS),
+            Figure("1,000 at once: sent without a slot", flash.unasked, goal=0),
             Figure("polite key: refused", polite.failed, goal=0),
             Figure("polite key: answers", polite.answers),
             Figure("polite key: p95 wait", wait, "s", goal=2 * FLOOD_SERVICE_SECONDS),
             Figure("flooding key: answers", flooding.statuses.get("200", 0)),
             Figure("flooding key: refused", flooding.statuses.get("429", 0)),
             Figure("flooded: in flight per server", flooded_most, goal=SLOTS),
-            Figure("left the queue: all free after", leave_queue(), "s", goal=1),
-            Figure("left before a token: all free after", leave_slots(reading=False), "s", goal=1),
-            Figure("left mid-stream: all free after", leave_slots(reading=True), "s", goal=1),
+            *leave_queue(),
+            *leave_slots("before a token", reading=False),
+            *leave_slots("mid-stream", reading=True),
         ],
         {**at_start, "flooding": flooding.statuses},
     )

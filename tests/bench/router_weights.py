@@ -34,7 +34,6 @@ CLIENTS = 40
 ASKED = 3
 """Requests of each client at each weight."""
 CHANGES = 60
-SLOTS = 64
 SETTLE_SECONDS = 0.25
 PATIENCE_SECONDS = 3.0
 MILLISECOND = 1e6
@@ -43,8 +42,8 @@ MILLISECOND = 1e6
 def split(canary: int, **more: Any) -> dict[str, Any]:
     """An endpoint that gives a share to its canary."""
     revisions = [
-        {**revision(STABLE, process=PROCESSES[0], weight=100 - canary), "slots": SLOTS},
-        {**revision(CANARY, process=PROCESSES[1], weight=canary), "slots": SLOTS},
+        revision(STABLE, process=PROCESSES[0], weight=100 - canary),
+        revision(CANARY, process=PROCESSES[1], weight=canary),
     ]
     return endpoint("chat", *revisions, strategy="LeastBusy", **more)
 

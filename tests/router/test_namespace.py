@@ -45,8 +45,11 @@ class Namespace:
         self._apply("ConfigMap", f"{name}-router-config", labels, data={CONFIG_KEY: document})
 
     def pod(self, name: str, stub: Stub, process: str = PROCESS) -> None:
+        """A llama-server's Pod that is Ready at the address of a stub."""
+        self.ready_pod(name, stub, {"puna.dev/endpoint": "chat", "puna.dev/process": process})
+
+    def ready_pod(self, name: str, stub: Stub, labels: dict[str, str]) -> None:
         """A Pod that is Ready at the address of a stub."""
-        labels = {"puna.dev/endpoint": "chat", "puna.dev/process": process}
         container = {"name": "llama-server", "image": "llama-server"}
         # On a node that is not there, so that its end waits for a kubelet as a real one's does.
         spec = {
@@ -124,7 +127,13 @@ class RouterPod:
             *("--service-account-directory", str(self.folder / "account")),
             *("--api-key-file", str(self.key)),
             *("--drain-seconds", "20"),
+            *("--pod", "router-b", "--peers", "app.kubernetes.io/component=router"),
         )
+
+    def share(self) -> tuple[int, int]:
+        """How many routers share, and which of them this one is, as the picker is told."""
+        told = json.loads((self.folder / "run" / "picker.json").read_text())
+        return told["share"], told["shareIndex"]
 
     def _start(self, command: str, *arguments: str) -> None:
         with (self.folder / f"{command}.log").open("a") as log:
@@ -270,6 +279,18 @@ def test_a_control_process_that_starts_again_disturbs_nothing(
         text = "\n".join(lines)
     assert text.count('"token"') == 59
     assert files == {path: path.stat().st_mtime_ns for path in files}
+
+
+def test_ready_routers_share_what_they_have(where: Namespace, pod: RouterPod, stubs: Stubs) -> None:
+    stub = stubs.start()
+    assert pod.share() == (1, 0)
+    for name in ("router-a", "router-c"):
+        where.ready_pod(name, stub, {"app.kubernetes.io/component": "router"})
+    assert eventually(lambda: pod.share() == (3, 1)) < 2
+    where.status("router-a", stub, ready="False")
+    eventually(lambda: pod.share() == (2, 0))
+    where.kubectl("delete", "pod", "router-c", "--wait=false")
+    eventually(lambda: pod.share() == (1, 0))
 
 
 def test_a_pod_that_ends_fails_its_readiness_and_lets_requests_end(

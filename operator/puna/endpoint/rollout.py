@@ -121,7 +121,7 @@ def _next_canary_step(
 
     Of a process that serves already it shares the Pods: nothing has to be waited for.
     """
-    candidate = _candidacy(wanted, value.orders)
+    candidate = _candidacy(wanted, value)
     if candidate.outcome is Outcome.ABORTED:
         return _rolled_out(value, now, before=before, stable=before, aborted=candidate)
     verdict = _verdict(value, candidate)
@@ -146,19 +146,20 @@ def _next_canary_step(
     return replace(rollout, canary=canary, needs_all=everything)
 
 
-def _candidacy(wanted: StoredRevision, orders: Orders) -> StoredRevision:
+def _candidacy(wanted: StoredRevision, value: RolloutInput) -> StoredRevision:
     """Return the wanted revision as a candidate, a new one with nothing behind it.
 
     Orders that are there before it are not meant for it.
     """
-    if wanted.role is RevisionRole.CANDIDATE:
-        return replace(wanted, passed_over=wanted.passed_over.within(orders))
+    is_stored = any(item.name == wanted.name for item in value.stored)
+    if is_stored and wanted.role is RevisionRole.CANDIDATE:
+        return replace(wanted, passed_over=wanted.passed_over.within(value.orders))
     return replace(
         wanted,
         role=RevisionRole.CANDIDATE,
         outcome=None,
         position=Position(),
-        passed_over=orders,
+        passed_over=value.orders,
     )
 
 

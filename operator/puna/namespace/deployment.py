@@ -184,7 +184,10 @@ def _envoy(settings: RouterSettings) -> Manifest:
 
 
 def _picker(settings: RouterSettings) -> Manifest:
-    """Return the picker: without it Envoy balances by itself, so readiness does not ask for it."""
+    """Return the picker. Without one Envoy balances by itself, so the Pod stays ready for it.
+
+    A guard starts another picker when one dies or hangs; the probe is for a guard that cannot.
+    """
     return {
         "name": "picker",
         "image": settings.image,
@@ -194,11 +197,12 @@ def _picker(settings: RouterSettings) -> Manifest:
             f"--listen={settings.bind_address}",
             f"--port={PICKER_PORT}",
             f"--drain-seconds={settings.drain_seconds}",
+            "--guarded",
         ],
         "env": [pod_ip()],
         "ports": [{"name": "picker", "containerPort": PICKER_PORT, "protocol": "TCP"}],
-        "livenessProbe": _probe("/live", "picker", period=5, failures=3),
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "livenessProbe": _probe("/live", "picker", period=10, failures=3),
+        "resources": _resources(settings, "picker"),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_run_mount()],

@@ -37,7 +37,7 @@ FETCH_FLAGS: Final = (
 ROUTER_FLAGS: Final = (
     *("--namespace", "--directory", "--listen", "--port", "--control-port"),
     *("--api-key-file", "--service-account-directory", "--tls-directory", "--pod", "--peers"),
-    *("--concurrency", "--drain-seconds", "--settle-seconds", "--seconds"),
+    *("--concurrency", "--drain-seconds", "--settle-seconds", "--seconds", "--guarded"),
 )
 """Not among them: what names a program to run, or credentials and addresses beside the Pod's."""
 

@@ -62,4 +62,5 @@ def picker_arguments(directory: Path, listen: str, port: int) -> list[str]:
     return [
         *(sys.executable, "-P", "-m", "puna_router", "picker"),
         *("--directory", str(directory), "--listen", listen, "--port", str(port)),
+        "--guarded",
     ]

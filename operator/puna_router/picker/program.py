@@ -6,9 +6,11 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import signal
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,7 @@ import uvloop
 
 from puna_router.picker.config import CONFIG_FILE, SOCKET, STATE_SOCKET, PickerConfig
 from puna_router.picker.follow import Follower
+from puna_router.picker.guard import Guard
 from puna_router.picker.pages import Page, live
 from puna_router.picker.processor import Processor
 from puna_router.picker.progress import Progress
@@ -45,11 +48,20 @@ def main(arguments: Sequence[str]) -> int:
         default=0.0,
         help="longest time for which an Envoy that ends too is still served after SIGTERM",
     )
+    parser.add_argument(
+        "--guarded", action="store_true", help="start another picker when one dies or hangs"
+    )
     options = parser.parse_args(arguments)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    picker = Picker(options.directory)
+    if options.guarded:
+        return Guard(partial(_run, options), options.directory / STATE_SOCKET).run()
+    return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
+    picker = Picker(options.directory, os.getppid() if options.guarded else None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(picker.run(options.listen, options.port, options.drain_seconds))
     return 0
@@ -58,8 +70,11 @@ def main(arguments: Sequence[str]) -> int:
 class Picker:
     """The parts of a picker, put together."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, guard: int | None = None) -> None:
+        """Serve in a folder; `guard` is the process without which nobody needs a picker."""
         self._directory = directory
+        self._guard = guard
+        self._stop = asyncio.Event()
         self._scheduler = Scheduler()
         self._calls = Calls(Processor(self._scheduler))
         self._progress = Progress(time.monotonic())
@@ -68,9 +83,8 @@ class Picker:
     async def run(self, listen: str, port: int, drain_seconds: float) -> None:
         """Serve until SIGTERM or SIGINT; then, for a while, as long as Envoy is there."""
         loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self._stop.set)
         self._turn()
         pages = {"/live": self._live, "/state": self._state}
         servers = [
@@ -87,7 +101,7 @@ class Picker:
         gc.set_threshold(GARBAGE)
         async with asyncio.TaskGroup() as group:
             turns = group.create_task(self._turns())
-            await stop.wait()
+            await self._stop.wait()
             await self._drain(drain_seconds)
             turns.cancel()
         for server in servers:
@@ -100,6 +114,8 @@ class Picker:
             self._turn()
 
     def _turn(self) -> None:
+        if self._guard is not None and os.getppid() != self._guard:
+            self._stop.set()
         self._follower.look()
         now = time.monotonic()
         self._calls.processor.expire(now)

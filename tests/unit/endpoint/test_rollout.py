@@ -196,6 +196,12 @@ def test_a_revision_that_is_wanted_anew_begins_anew_and_old_orders_are_not_meant
     assert next_step(value, NOW).aborted is not None
 
 
+def test_an_order_for_a_revision_that_is_not_stored_yet_is_an_old_one() -> None:
+    orders = Orders(promote=SECOND.name)
+    step = next_step(canary(SECOND, FIRST, orders=orders, complete={SECOND.process: True}), NOW)
+    assert step.candidate == replace(SECOND, passed_over=orders)
+
+
 def test_a_canary_holds_while_a_router_refuses_what_it_is_told_but_can_be_aborted() -> None:
     value = canary(
         SECOND, FIRST, started(seconds=60), refused=True, complete={SECOND.process: True}
