@@ -34,7 +34,7 @@ TIMINGS: Final = {
 }
 """What is taken from `timings`, and the field that it comes from."""
 
-FIRST_TOKEN: Final = "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"
+FIRST_BYTE: Final = "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"
 """From a request's first byte to the first byte of its answer's body, in milliseconds."""
 WAIT: Final = "%COMMON_DURATION(DS_RX_END:US_TX_BEG:ms)%"
 """From a request's last byte to the first that a backend gets of it, in milliseconds."""
@@ -57,7 +57,7 @@ LINE: Final = {
     "details": "%RESPONSE_CODE_DETAILS%",
     "duration_ms": "%DURATION%",
     "wait_ms": WAIT,
-    "first_token_ms": FIRST_TOKEN,
+    "first_token_ms": FIRST_BYTE,
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
     **{name: f"%DYNAMIC_METADATA({METADATA}:{name})%" for name in TOKENS},
@@ -105,7 +105,7 @@ def _times() -> Resource:
         [_present("endpoint"), _status("GE", 200), _status("LE", 399)],
         {
             "histograms": [
-                _histogram("time_to_first_token", FIRST_TOKEN),
+                _histogram("time_to_first_token", FIRST_BYTE),
                 _histogram("duration", "%DURATION%"),
             ]
         },

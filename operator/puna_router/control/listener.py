@@ -124,7 +124,7 @@ def _header_guard() -> Resource:
 
 
 def _session_guard() -> Resource:
-    """Take the address of the chosen server out of answers: first of all filters, last to see them."""
+    """Take the address of the chosen server out of answers: the first filter sees them last."""
     return {
         "name": "envoy.filters.http.header_mutation",
         "typed_config": {
@@ -138,7 +138,7 @@ def _picking() -> Resource:
     """Ask the picker for a server, and let it know when the answer has ended.
 
     Headers alone go there, once the body is complete, since the selecting filter has read it. That
-    response trailers are asked for keeps the stream to the picker open until the answer ends; nothing
+    response trailers are asked for keeps the call to the picker open until the answer ends; nothing
     is sent for it. A picker that is away or hangs costs its choice and its queue.
     """
     names = [{"exact": name} for name in ASKED]
@@ -169,7 +169,7 @@ def _picking() -> Resource:
 
 
 def _pinning() -> Resource:
-    """Send a request to the server that the picker chose, unless Envoy knows better of its health."""
+    """Send a request to the server that the picker chose, unless Envoy knows that it is ill."""
     return {
         "name": PINNING_FILTER,
         "typed_config": {
