@@ -85,15 +85,12 @@ def flood() -> tuple[Traffic, Traffic, int]:
         ) as router,
     ):
         url, seconds = f"{router.url}{CHAT}", f"{FLOOD_SECONDS}s"
-        flooding = Load(
-            url, headers=bearer(keys["flooding"]), connections=100, rate=1000, duration=seconds
-        )
-        time.sleep(0.5)
-        polite = run_load(
-            url, headers=bearer(keys["polite"]), duration=f"{FLOOD_SECONDS - 1}s", connections=1
-        )
-        most = max(servers.counts(number)["maxInFlight"] for number in range(SERVERS))
-        return polite, flooding.result(), most
+        pace = {"connections": 100, "rate": 1000, "duration": seconds}
+        with Load(url, headers=bearer(keys["flooding"]), **pace) as flooding:
+            time.sleep(0.5)
+            polite = run_load(url, headers=bearer(keys["polite"]), duration=f"{FLOOD_SECONDS - 1}s")
+            most = max(servers.counts(number)["maxInFlight"] for number in range(SERVERS))
+            return polite, flooding.result(), most
 
 
 class Clients:
