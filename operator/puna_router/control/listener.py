@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
-from importlib import resources
 from typing import Final
 
 from puna_router.control.access_log import TIMINGS, access_loggers
@@ -12,6 +9,7 @@ from puna_router.control.clusters import PICKER
 from puna_router.control.errors import METADATA, local_reply_config
 from puna_router.control.headers import ASKED, INTERNAL, NO_TARGET, SESSION, TARGET
 from puna_router.control.keys.limits import LIMITS_FILTER
+from puna_router.control.scripts import select_script, splice_script
 from puna_router.control.tls import transport_socket
 from puna_router.control.world import Resource, Site
 from puna_router.picker.config import MAX_MESSAGE_TIMEOUT
@@ -69,11 +67,12 @@ def listener(site: Site, routes: Resource, limits: Resource) -> Resource:
         "access_log": access_loggers(),
         "http_filters": [
             _session_guard(),
-            _lua(SELECT_FILTER, ("json", "surface", "sha256", "access", "prefix", "select")),
+            # Replaced by the one of the routes, which knows what there is.
+            _lua(SELECT_FILTER, select_script({})),
             {"name": LIMITS_FILTER, **limits},
             _picking(),
             _pinning(),
-            _lua(SPLICE_FILTER, ("json", "surface", "splice")),
+            _lua(SPLICE_FILTER, splice_script()),
             _token_counts_of_documents(),
             _token_counts_of_streams(),
             {
@@ -185,19 +184,12 @@ def _pinning() -> Resource:
     }
 
 
-@cache
-def _source(modules: tuple[str, ...]) -> str:
-    """One Lua chunk of several modules; Envoy's Lua has no search path to load them by."""
-    folder = resources.files("puna_router") / "lua"
-    return "\n".join((folder / f"{module}.lua").read_text("utf-8") for module in modules)
-
-
-def _lua(name: str, modules: Iterable[str]) -> Resource:
+def _lua(name: str, script: str) -> Resource:
     return {
         "name": name,
         "typed_config": {
             "@type": f"{_FILTERS}.http.lua.v3.Lua",
-            "default_source_code": {"inline_string": _source(tuple(modules))},
+            "default_source_code": {"inline_string": script},
         },
     }
 
