@@ -26,8 +26,11 @@ BODY_LIMIT: Final = 32 * 1024 * 1024
 EVENT_LIMIT: Final = 64 * 1024
 """Largest SSE event that is read for token counts, in bytes."""
 
-PICKER_TIMEOUT: Final = "0.250s"
-"""How long a picker that does not answer holds a request up; then Envoy balances by itself."""
+PICKER_TIMEOUT: Final = "1s"
+"""How long a picker that does not answer holds a request up; then Envoy balances by itself.
+
+Long enough for a picker that waits for a processor: a quarter of a second let bursts of a thousand
+pass it by on two busy cores, into servers that had no slot."""
 LONGEST_HOLD: Final = f"{MAX_MESSAGE_TIMEOUT:g}s"
 """How long it may hold one up that it has said to be waiting; each says its own limit."""
 
