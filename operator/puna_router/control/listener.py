@@ -26,7 +26,7 @@ BODY_LIMIT: Final = 32 * 1024 * 1024
 EVENT_LIMIT: Final = 64 * 1024
 """Largest SSE event that is read for token counts, in bytes."""
 
-PICKER_TIMEOUT: Final = "1s"
+PICKER_TIMEOUT: Final = "2s"
 """How long a picker that does not answer holds a request up; then Envoy balances by itself.
 
 Long enough for a picker that waits for a processor: a quarter of a second let bursts of a thousand
