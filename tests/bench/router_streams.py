@@ -48,7 +48,10 @@ def stream(chain: Chain) -> Streamed:
         most = before
         busy: list[tuple[float, float]] = []
         began = time.monotonic()
-        pace = {"connections": STREAMS, "requests": STREAMS, "ramp": f"{RAMP_SECONDS}s"}
+        pace = {
+            **{"connections": STREAMS, "requests": STREAMS},
+            **{"ramp": f"{RAMP_SECONDS}s", "duration": "60s"},
+        }
         with Load(f"{router.url}{CHAT}", body=BODY, headers=chain.headers, **pace) as load:
             while load.running():
                 now = [memory(router.pid, name) for name in ("envoy", "python")]
