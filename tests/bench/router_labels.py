@@ -24,7 +24,7 @@ KNOWN = '{"model":"locked","messages":[]}'
 def odd_names(router: BenchRouter, count: int) -> Traffic:
     """Requests for models that nobody has."""
     url = f"{router.url}{CHAT}"
-    return run_load(url, connections=CONNECTIONS, requests=count, body=NAMELESS, duration="60s")
+    return run_load(url, connections=CONNECTIONS, requests=count, body=NAMELESS, duration="100s")
 
 
 def odd_keys(router: BenchRouter, count: int) -> Traffic:
@@ -33,7 +33,7 @@ def odd_keys(router: BenchRouter, count: int) -> Traffic:
         f"{router.url}{CHAT}",
         connections=CONNECTIONS,
         requests=count,
-        duration="60s",
+        duration="100s",
         body=KNOWN,
         headers={"authorization": "Bearer sk-{r}"},
     )

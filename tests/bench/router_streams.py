@@ -48,8 +48,15 @@ def stream(chain: Chain) -> Streamed:
         most = before
         busy: list[tuple[float, float]] = []
         began = time.monotonic()
-        pace = {"connections": STREAMS, "requests": STREAMS, "ramp": f"{RAMP_SECONDS}s"}
-        with Load(f"{router.url}{CHAT}", body=BODY, headers=chain.headers, **pace) as load:
+        with Load(
+            f"{router.url}{CHAT}",
+            headers=chain.headers,
+            body=BODY,
+            connections=STREAMS,
+            requests=STREAMS,
+            ramp=f"{RAMP_SECONDS}s",
+            duration="60s",
+        ) as load:
             while load.running():
                 now = [memory(router.pid, name) for name in ("envoy", "python")]
                 most = [max(pair) for pair in zip(most, now, strict=True)]
