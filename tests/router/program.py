@@ -144,12 +144,20 @@ class RouterProgram:
         self.rewrite(endpoints, backends)
 
     def wait_healthy(self, count: int, name: str = "chat") -> None:
+        """Wait until Envoy finds so many backends healthy, and the picker knows which."""
+
         def reached() -> bool:
-            return count == sum(
-                backend.healthy for backend in self.state().endpoints[name].backends
-            )
+            backends = self.state().endpoints[name].backends
+            found = {f"{backend.address}:{backend.port}": backend.healthy for backend in backends}
+            return sum(found.values()) == count and found.items() <= self.picker_hosts(name).items()
 
         eventually(reached)
+
+    def picker_hosts(self, name: str = "chat") -> dict[str, bool]:
+        """Servers by address, and whether the picker sends requests there."""
+        state = httpx.get(f"http://127.0.0.1:{self._fixed['pickerPort']}/state").json()
+        hosts = state["endpoints"].get(name, {"hosts": {}})["hosts"]
+        return {address: host["healthy"] for address, host in hosts.items()}
 
     def rewrite(self, endpoints: list[Any], backends: dict[str, Any]) -> None:
         """Give new content."""

@@ -261,7 +261,7 @@ def test_clients_are_told_how_their_endpoint_is_served(
     router = start_router([document], {"chat": [stub.backend() for stub in pair]})
     router.wait_healthy(2)
     pair[1].health = 503
-    router.wait_healthy(1)
+    eventually(lambda: metric(router, 'puna_router_slots{endpoint="chat"}') == 3)
     pool, answers = burst(router, 4)
     eventually(lambda: status(router)["queue"]["depth"] == 1)
     page = status(router)
