@@ -1,8 +1,8 @@
 """Cost of hashing the beginnings of a prompt, in the thread of Envoy's that serves the request.
 
-The whole of `lua/prefix.lua` for one body, by the clock of the process, for prompts of 1, 40 and 400
-KB: chats of messages of 1 KB each, since a message costs more than its bytes. Beside it what the
-router needs anyhow: the scan that finds the model.
+The whole of `lua/prefix.lua` for one body, by the clock of the process, for prompts of 1, 40 and
+400 KB: chats of messages of 1 KB each, since a message costs more than its bytes. Beside it what
+the router needs anyhow: the scan that finds the model.
 """
 
 from __future__ import annotations

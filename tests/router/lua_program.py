@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,14 @@ import httpx
 
 from puna_router.control.binary import find_envoy
 from tests.router.program import eventually, free_port
+
+CALL = """
+function envoy_on_request(handle)
+  local body = handle:body()
+  local text = body and body:length() > 0 and body:getBytes(0, body:length()) or ""
+  handle:respond({{ [":status"] = "200" }}, {expression})
+end
+"""
 
 _TYPES = "type.googleapis.com/envoy.extensions.filters"
 
@@ -50,6 +60,16 @@ class LuaProgram:
         self.client.close()
         self._process.kill()
         self._process.wait(10)
+
+
+@contextmanager
+def lua_function(folder: Path, modules: tuple[str, ...], expression: str) -> Iterator[httpx.Client]:
+    """An Envoy that answers each request with an expression over its body, `text`."""
+    program = LuaProgram(folder, source(*modules) + CALL.format(expression=expression))
+    try:
+        yield program.client
+    finally:
+        program.close()
 
 
 def _configuration(port: int, script: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The chain of filters around the picker: what it is asked, what its answers become, what without it."""
+"""The chain of filters around the picker: what it is asked, what becomes of its answers."""
 
 from __future__ import annotations
 
@@ -206,8 +206,8 @@ def test_nobody_outside_speaks_for_the_chain_or_hears_it(
     }
     for method, path in (("POST", CHAT), ("GET", "/endpoints/chat/props")):
         for _ in range(4):
-            body = {"json": {}} if method == "POST" else {}
-            answer = router.client.request(method, path, headers=forged, **body)
+            body: dict[str, str] | None = {} if method == "POST" else None
+            answer = router.client.request(method, path, headers=forged, json=body)
             assert answer.status_code == 200
             assert not [name for name in answer.headers if name.startswith("x-puna")]
     for stub in pair:
@@ -236,13 +236,8 @@ def test_only_what_takes_a_slot_asks_the_picker(stubs: Stubs, start_router: Star
 
 def test_paths_that_take_a_slot_are_the_ones_that_the_picker_is_asked_about() -> None:
     surface = (LUA / "surface.lua").read_text()
-    kinds = {
-        name
-        for name, text in re.findall(
-            r"^local ([A-Z_]+) = \{(.*?)\}", surface, re.MULTILINE | re.DOTALL
-        )
-        if "slot = true" in text
-    }
+    declared = re.findall(r"^local ([A-Z_]+) = \{(.*?)\}", surface, re.MULTILINE | re.DOTALL)
+    kinds = {name for name, text in declared if "slot = true" in text}
     paths = re.findall(r'^  \["(/[^"]+)"\] = (.*?),(?: --.*)?$', surface, re.MULTILINE)
     for path, kind in paths:
         takes = kind in kinds or "slot = true" in kind

@@ -21,6 +21,7 @@ from puna_router.control.external import SecretData, external_hosts
 from puna_router.control.keys.ring import read_ring
 from puna_router.control.picker_file import picker_config
 from puna_router.control.prepare import prepare
+from puna_router.control.routes import looked_up
 from puna_router.control.secret import Secret
 from puna_router.control.snapshot import render
 from puna_router.control.static import shape, static_configuration
@@ -70,7 +71,8 @@ def rendered(case: str) -> dict[str, Any]:
     files = {
         "clusters": snapshot.clusters,
         "hosts": snapshot.hosts,
-        "routes": snapshot.routes,
+        "routes": without_sources(snapshot.routes),
+        "catalogue": looked_up(world, site.namespace),
         "picker": json.loads(picker.to_json()),
     }
     if world.keys:

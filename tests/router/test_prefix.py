@@ -23,11 +23,14 @@ function envoy_on_request(handle)
     messages = true, prompt = true, input = true, input_prefix = true,
     tools = true, system = true, instructions = true, input_extra = true,
   })
+  local main = string.sub(handle:headers():get(":path"), 2)
   local prefixes, affinity
   if found then
-    prefixes, affinity = describe_prefixes(text, found, string.sub(handle:headers():get(":path"), 2))
+    prefixes, affinity = describe_prefixes(text, found, main)
   end
-  handle:respond({ [":status"] = "200", ["x-prefix"] = prefixes or "", ["x-affinity"] = affinity or "" }, "")
+  local told = { ["x-prefix"] = prefixes or "", ["x-affinity"] = affinity or "" }
+  told[":status"] = "200"
+  handle:respond(told, "")
 end
 """
 )

@@ -33,8 +33,20 @@ TIMINGS: Final = {
     "generation_milliseconds": "predicted_ms",
 }
 """What is taken from `timings`, and the field that it comes from."""
+USAGE: Final = (
+    ("prompt_tokens", ("usage", "input_tokens")),
+    ("prompt_tokens", ("message", "usage", "input_tokens")),
+    ("cached_tokens", ("usage", "cache_read_input_tokens")),
+    ("cached_tokens", ("message", "usage", "cache_read_input_tokens")),
+    ("cached_tokens", ("usage", "input_tokens_details", "cached_tokens")),
+    ("generated_tokens", ("usage", "output_tokens")),
+)
+"""Counters, and where answers of `/v1/messages` and `/v1/responses` that lack `timings` hold them.
 
-FIRST_TOKEN: Final = "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"
+`input_tokens` of a `/v1/responses` document includes the cached ones.
+"""
+
+FIRST_BYTE: Final = "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"
 """From a request's first byte to the first byte of its answer's body, in milliseconds."""
 WAIT: Final = "%COMMON_DURATION(DS_RX_END:US_TX_BEG:ms)%"
 """From a request's last byte to the first that a backend gets of it, in milliseconds."""
@@ -57,7 +69,7 @@ LINE: Final = {
     "details": "%RESPONSE_CODE_DETAILS%",
     "duration_ms": "%DURATION%",
     "wait_ms": WAIT,
-    "first_token_ms": FIRST_TOKEN,
+    "first_token_ms": FIRST_BYTE,
     "bytes_received": "%BYTES_RECEIVED%",
     "bytes_sent": "%BYTES_SENT%",
     **{name: f"%DYNAMIC_METADATA({METADATA}:{name})%" for name in TOKENS},
@@ -105,7 +117,7 @@ def _times() -> Resource:
         [_present("endpoint"), _status("GE", 200), _status("LE", 399)],
         {
             "histograms": [
-                _histogram("time_to_first_token", FIRST_TOKEN),
+                _histogram("time_to_first_token", FIRST_BYTE),
                 _histogram("duration", "%DURATION%"),
             ]
         },

@@ -36,7 +36,7 @@ def endpoint_list(configs: Iterable[EndpointConfig]) -> str:
 
 
 def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> Resource:
-    """Route metadata for the selecting filter: one key per question it asks."""
+    """Table of the selecting filter: one key per question it asks."""
     known = list(configs)
     names = [name for config in known for name in public_names(config)]
     table = {"names": _enumerate(names)}
@@ -48,15 +48,13 @@ def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> Re
         table[f"presets/{config.name}"] = _enumerate(sorted(config.presets))
         for name in model_names(config):
             table[f"card/{name}"] = _text(_card(name, config.created))
-    return table | _keyed(known)
+    if any(config.access for config in known):
+        table |= _lists(known)
+    return table
 
 
-def list_table(configs: Iterable[EndpointConfig]) -> Resource:
-    """Route metadata of the model lists, from which the holder of a key gets his own."""
-    known = list(configs)
-    keyed = _keyed(known)
-    if not keyed:
-        return {}
+def _lists(known: list[EndpointConfig]) -> Resource:
+    """What the lists for the holder of a key are put together from."""
     pieces = {"head/v1/models": '{"object":"list","data":[', "head/llm/models": '{"models":['}
     for config in known:
         name = config.name
@@ -65,11 +63,7 @@ def list_table(configs: Iterable[EndpointConfig]) -> Resource:
         pieces[f"bare/v1/models/{name}"] = _text(_card(name, config.created))
         pieces[f"full/llm/models/{name}"] = _text(_line(name, config.presets))
         pieces[f"bare/llm/models/{name}"] = _text(_line(name, ()))
-    return {"endpoints": " ".join(config.name for config in known), **keyed, **pieces}
-
-
-def _keyed(configs: Iterable[EndpointConfig]) -> Resource:
-    return {f"keyed/{config.name}": "true" for config in configs if config.access is not None}
+    return {"endpoints": " ".join(config.name for config in known), **pieces}
 
 
 def _line(name: str, presets: Iterable[str]) -> Resource:

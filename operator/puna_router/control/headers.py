@@ -35,5 +35,7 @@ HIDDEN: Final = (
     "authorization",
     "x-api-key",
 )
-"""What goes before a server is chosen: the router's own, and the client's credentials. The hash that
-it is chosen by goes afterwards."""
+"""What goes before a server is chosen: the router's own, and the client's credentials.
+
+The hash that it is chosen by goes afterwards.
+"""

@@ -1,4 +1,4 @@
-"""Envoy's view of its hosts, followed: by what it writes about them, and by looks at all of them."""
+"""Envoy's view of its hosts, by what it writes about them and by looks at all of them."""
 
 from __future__ import annotations
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
-from importlib import resources
 from typing import Final
 
-from puna_router.control.access_log import TIMINGS, access_loggers
+from puna_router.control.access_log import TIMINGS, USAGE, access_loggers
 from puna_router.control.clusters import PICKER
 from puna_router.control.errors import METADATA, local_reply_config
 from puna_router.control.headers import ASKED, INTERNAL, NO_TARGET, SESSION, TARGET
 from puna_router.control.keys.limits import LIMITS_FILTER
+from puna_router.control.scripts import select_script, splice_script
 from puna_router.control.tls import transport_socket
 from puna_router.control.world import Resource, Site
 from puna_router.picker.config import MAX_MESSAGE_TIMEOUT
@@ -69,11 +67,12 @@ def listener(site: Site, routes: Resource, limits: Resource) -> Resource:
         "access_log": access_loggers(),
         "http_filters": [
             _session_guard(),
-            _lua(SELECT_FILTER, ("json", "surface", "sha256", "access", "prefix", "select")),
+            # Replaced by the one of the routes, which knows what there is.
+            _lua(SELECT_FILTER, select_script({})),
             {"name": LIMITS_FILTER, **limits},
             _picking(),
             _pinning(),
-            _lua(SPLICE_FILTER, ("json", "surface", "splice")),
+            _lua(SPLICE_FILTER, splice_script()),
             _token_counts_of_documents(),
             _token_counts_of_streams(),
             {
@@ -124,7 +123,7 @@ def _header_guard() -> Resource:
 
 
 def _session_guard() -> Resource:
-    """Take the address of the chosen server out of answers: first of all filters, last to see them."""
+    """Take the address of the chosen server out of answers: the first filter sees them last."""
     return {
         "name": "envoy.filters.http.header_mutation",
         "typed_config": {
@@ -138,7 +137,7 @@ def _picking() -> Resource:
     """Ask the picker for a server, and let it know when the answer has ended.
 
     Headers alone go there, once the body is complete, since the selecting filter has read it. That
-    response trailers are asked for keeps the stream to the picker open until the answer ends; nothing
+    response trailers are asked for keeps the call to the picker open until the answer ends; nothing
     is sent for it. A picker that is away or hangs costs its choice and its queue.
     """
     names = [{"exact": name} for name in ASKED]
@@ -169,7 +168,7 @@ def _picking() -> Resource:
 
 
 def _pinning() -> Resource:
-    """Send a request to the server that the picker chose, unless Envoy knows better of its health."""
+    """Send a request to the server that the picker chose, unless Envoy knows that it is ill."""
     return {
         "name": PINNING_FILTER,
         "typed_config": {
@@ -185,30 +184,24 @@ def _pinning() -> Resource:
     }
 
 
-@cache
-def _source(modules: tuple[str, ...]) -> str:
-    """One Lua chunk of several modules; Envoy's Lua has no search path to load them by."""
-    folder = resources.files("puna_router") / "lua"
-    return "\n".join((folder / f"{module}.lua").read_text("utf-8") for module in modules)
-
-
-def _lua(name: str, modules: Iterable[str]) -> Resource:
+def _lua(name: str, script: str) -> Resource:
     return {
         "name": name,
         "typed_config": {
             "@type": f"{_FILTERS}.http.lua.v3.Lua",
-            "default_source_code": {"inline_string": _source(tuple(modules))},
+            "default_source_code": {"inline_string": script},
         },
     }
 
 
 def _token_rules() -> list[Resource]:
+    places = (*((name, ("timings", field)) for name, field in TIMINGS.items()), *USAGE)
     return [
         {
-            "selectors": [{"key": "timings"}, {"key": field}],
-            "on_present": {"metadata_namespace": METADATA, "key": counter, "type": "NUMBER"},
+            "selectors": [{"key": member} for member in path],
+            "on_present": {"metadata_namespace": METADATA, "key": name, "type": "NUMBER"},
         }
-        for counter, field in TIMINGS.items()
+        for name, path in places
     ]
 
 

@@ -21,6 +21,7 @@ from puna_router.control.listener import (
     SELECT_FILTER,
     SPLICE_FILTER,
 )
+from puna_router.control.scripts import select_script
 from puna_router.control.shares import Shares, shares
 from puna_router.control.splice import filter_context
 from puna_router.control.world import Resource, Served, World, cluster_name
@@ -34,6 +35,7 @@ UNCOUNTED: Final = ".*/(embeddings?|rerank|reranking)"
 is held to look for some."""
 WAIT_MARGIN: Final = 10
 """How much longer than the longest wait a waiting request may be silent, in seconds."""
+_LUA: Final = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute"
 _UNCHECKED: Final = {
     "match": {"prefix": "/"},
     "direct_response": {
@@ -60,11 +62,14 @@ def route_configuration(world: World, namespace: str | None) -> Resource:
         "vhost_header": TARGET,
         "max_direct_response_body_size_bytes": DIRECT_RESPONSE_LIMIT,
         "request_headers_to_remove": list(HIDDEN),
-        "virtual_hosts": [*hosts, _own_pages(configs, namespace)],
+        "typed_per_filter_config": {
+            SELECT_FILTER: {
+                "@type": _LUA,
+                "source_code": {"inline_string": select_script(looked_up(world, namespace))},
+            }
+        },
+        "virtual_hosts": [*hosts, _own_pages(configs)],
     }
-    if any(config.access for config in configs):
-        table = access_table(configs, world.keys, world.routers)
-        configuration["typed_per_filter_config"] = {SELECT_FILTER: _context(table)}
     if world.api_key is not None:
         configuration["request_headers_to_add"] = [
             {
@@ -73,6 +78,13 @@ def route_configuration(world: World, namespace: str | None) -> Resource:
             }
         ]
     return configuration
+
+
+def looked_up(world: World, namespace: str | None) -> Resource:
+    """What the selecting filter knows: names, and keys."""
+    configs = [served.config for served in world.endpoints]
+    names = catalogue.lookup_table(configs, namespace)
+    return names | access_table(configs, world.keys, world.routers)
 
 
 def endpoint_hosts(served: Served, world: World) -> list[Resource]:
@@ -185,15 +197,8 @@ def _destination(config: EndpointConfig, chosen: Shares, presets: list[PresetCon
 
 
 def _splice(preset: PresetConfig, config: EndpointConfig) -> Resource:
-    return {SPLICE_FILTER: _context(filter_context(preset, config.keep_alive_seconds))}
-
-
-def _context(content: Resource) -> Resource:
-    """What a Lua filter finds on a route."""
-    return {
-        "@type": "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute",
-        "filter_context": content,
-    }
+    context = filter_context(preset, config.keep_alive_seconds)
+    return {SPLICE_FILTER: {"@type": _LUA, "filter_context": context}}
 
 
 def _retry_policy(retries: int) -> Resource:
@@ -209,49 +214,37 @@ def _retry_policy(retries: int) -> Resource:
     }
 
 
-def _own_pages(configs: list[EndpointConfig], namespace: str | None) -> Resource:
+def _own_pages(configs: list[EndpointConfig]) -> Resource:
     """What the router answers itself.
 
-    The last ones are what every other request has first: the selecting filter reads its table
-    there, and filters that are off on it stay off for the request.
+    The last ones are what every other request has first: filters that are off on it stay off for
+    the request.
     """
-    table = catalogue.lookup_table(configs, namespace)
-    pieces = catalogue.list_table(configs)
-    for_keys = _metadata(pieces) if pieces else {}
     return {
         "name": "router",
         "domains": ["*"],
         "routes": [
             _page("/health", '{"status":"ok"}'),
-            {**_page("/v1/models", catalogue.model_list(configs)), **for_keys},
-            {**_page("/llm/models", catalogue.endpoint_list(configs)), **for_keys},
+            _page("/v1/models", catalogue.model_list(configs)),
+            _page("/llm/models", catalogue.endpoint_list(configs)),
+            {**_unrouted({"safe_regex": {"regex": UNCOUNTED}}), **_without(COUNTING_FILTER)},
+            _unrouted({"safe_regex": {"regex": COUNTED}}),
             {
-                **_unrouted(table, {"safe_regex": {"regex": UNCOUNTED}}),
-                **_without(COUNTING_FILTER),
-            },
-            _unrouted(table, {"safe_regex": {"regex": COUNTED}}),
-            {
-                **_unrouted(table, {"prefix": "/"}),
+                **_unrouted({"prefix": "/"}),
                 **_without(COUNTING_FILTER, PICKING_FILTER, PINNING_FILTER),
             },
         ],
     }
 
 
-def _unrouted(table: Resource, match: Resource) -> Resource:
+def _unrouted(match: Resource) -> Resource:
     return {
         "match": match,
-        **_metadata(table),
         "direct_response": {
             "status": 500,
             "body": {"inline_string": "the request was not routed"},
         },
     }
-
-
-def _metadata(table: Resource) -> Resource:
-    """What the selecting filter finds on a route."""
-    return {"metadata": {"filter_metadata": {SELECT_FILTER: table}}}
 
 
 def _without(*filters: str) -> Resource:

@@ -1,8 +1,8 @@
 -- Who may use an endpoint. Keys are known by their SHA-256 alone: the digest of what a request presents is looked up
--- in a table of digests, so the time that takes tells nothing about any key. The table is the filter context that all
--- routes share:
---   "<endpoint>"           why its keys cannot be read, if they cannot
---   "<endpoint>/<digest>"  "<name> <end> <pace> <rate>" of a key that opens it, "" of one that opens others alone
+-- in a table of digests, so the time that takes tells nothing about any key. In CATALOGUE:
+--   "keyed/<endpoint>"         it requires a key
+--   "closed/<endpoint>"        why its keys cannot be read, if they cannot
+--   "key/<endpoint>/<digest>"  "<name> <end> <pace> <rate>" of a key that opens it, "" of one that opens others alone
 -- where end is in seconds since the epoch (0: none), pace the seconds after which it may go on once it is over its
 -- rate of requests per minute.
 
@@ -27,12 +27,11 @@ local function unauthorized(handle, message)
 end
 
 -- Whether a request may use an endpoint; false after a refusal. One that is counted spends of its key's rate.
-local function admit(handle, catalogue, endpoint, counted)
-  if not catalogue:get("keyed/" .. endpoint) then
+local function admit(handle, endpoint, counted)
+  if not CATALOGUE["keyed/" .. endpoint] then
     return true
   end
-  local headers, table_of_keys = handle:headers(), handle:filterContext()
-  local problem = table_of_keys:get(endpoint)
+  local headers, problem = handle:headers(), CATALOGUE["closed/" .. endpoint]
   if problem then
     refuse(handle, 503, "unavailable_error", "keys_unavailable", problem, { ["retry-after"] = "5" })
     return false
@@ -41,7 +40,7 @@ local function admit(handle, catalogue, endpoint, counted)
   if not digest then
     return unauthorized(handle, endpoint .. " needs an API key: send it as Authorization: Bearer <key>")
   end
-  local entry = table_of_keys:get(endpoint .. "/" .. digest)
+  local entry = CATALOGUE["key/" .. endpoint .. "/" .. digest]
   if not entry then
     return unauthorized(handle, "this is no API key of " .. endpoint)
   elseif entry == "" then
@@ -63,30 +62,30 @@ local function admit(handle, catalogue, endpoint, counted)
 end
 
 -- Whether the holder of a key may see an endpoint's presets.
-local function may_see(handle, catalogue, endpoint, digest)
-  if not catalogue:get("keyed/" .. endpoint) then
+local function may_see(endpoint, digest)
+  if not CATALOGUE["keyed/" .. endpoint] then
     return true
   end
-  local entry = handle:filterContext():get(endpoint .. "/" .. digest)
+  local entry = CATALOGUE["key/" .. endpoint .. "/" .. digest]
   local ends = entry and string.match(entry, "^%S+ (%d+)")
   return ends == "0" or (ends and os.time() < tonumber(ends)) or false
 end
 
 -- Answer a list of models to who presents a key: with the presets of the endpoints that it opens. Everybody else gets
 -- the page as it is, which holds no presets of keyed endpoints.
-local function list_for_key(handle, catalogue, path)
-  local names = catalogue:get("endpoints")
+local function list_for_key(handle, path)
+  local names = CATALOGUE["endpoints"]
   local digest = names and presented(handle:headers())
   if not digest then
     return
   end
   local parts = {}
   for name in string.gmatch(names, "%S+") do
-    local shown = may_see(handle, catalogue, name, digest) and "full" or "bare"
-    parts[#parts + 1] = catalogue:get(shown .. path .. "/" .. name)
+    local shown = may_see(name, digest) and "full" or "bare"
+    parts[#parts + 1] = CATALOGUE[shown .. path .. "/" .. name]
   end
   handle:respond(
     { [":status"] = "200", ["content-type"] = "application/json" },
-    catalogue:get("head" .. path) .. table.concat(parts, ",") .. "]}"
+    CATALOGUE["head" .. path] .. table.concat(parts, ",") .. "]}"
   )
 end

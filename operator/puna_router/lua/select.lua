@@ -1,5 +1,5 @@
 -- Chooses the virtual host of a request, that is its endpoint and preset, from path, Host header and body. What
--- exists is read from the metadata of the default virtual host's route, one look-up per name.
+-- exists is looked up in CATALOGUE, a table that is put in front of this module with the routes.
 
 local GENERATE = { ["/llm/generate"] = "false", ["/llm/generate/stream"] = "true" }
 local OWN_PAGES = { ["/health"] = true, ["/v1/models"] = true, ["/llm/models"] = true }
@@ -27,13 +27,13 @@ local function no_path(handle, path)
 end
 
 -- The endpoint that the Host header names as a Service of this namespace would, or nil.
-local function host_endpoint(catalogue, authority)
+local function host_endpoint(authority)
   local host = string.lower(string.gsub(authority, ":%d+$", ""))
   local name, domain = string.match(host, "^([^.]+)%.?(.*)$")
-  if not name or not catalogue:get("card/" .. name) then
+  if not name or not CATALOGUE["card/" .. name] then
     return nil
   end
-  local namespace = catalogue:get("namespace")
+  local namespace = CATALOGUE["namespace"]
   if domain == "" then
     return name
   elseif namespace and (domain == namespace or domain == namespace .. ".svc") then
@@ -44,10 +44,10 @@ local function host_endpoint(catalogue, authority)
   return nil
 end
 
-local function no_model(handle, catalogue, model)
+local function no_model(handle, model)
   refuse(
     handle, 404, "not_found_error", "model_not_found",
-    string.format("there is no model %s; there is %s", printable(model), catalogue:get("names"))
+    string.format("there is no model %s; there is %s", printable(model), CATALOGUE["names"])
   )
 end
 
@@ -88,40 +88,40 @@ local function describe(handle, headers, entry, text, found)
 end
 
 -- Endpoint and preset for a request, or nil after a refusal.
-local function resolve(handle, catalogue, pinned, model, preset)
+local function resolve(handle, pinned, model, preset)
   local endpoint = pinned
   if pinned then
-    if model and string.sub(model, 1, #pinned + 1) == pinned .. ":" and catalogue:get("card/" .. model) then
+    if model and string.sub(model, 1, #pinned + 1) == pinned .. ":" and CATALOGUE["card/" .. model] then
       preset = string.sub(model, #pinned + 2)
     end
   elseif model then
     endpoint = string.match(model, "^[^:]*")
-    if not catalogue:get("card/" .. endpoint) then
-      no_model(handle, catalogue, model)
+    if not CATALOGUE["card/" .. endpoint] then
+      no_model(handle, model)
       return nil
-    elseif not admit(handle, catalogue, endpoint, true) then
+    elseif not admit(handle, endpoint, true) then
       return nil
-    elseif not catalogue:get("card/" .. model) then
-      no_model(handle, catalogue, model)
+    elseif not CATALOGUE["card/" .. model] then
+      no_model(handle, model)
       return nil
     end
     preset = endpoint ~= model and string.sub(model, #endpoint + 2) or preset
   else
-    endpoint = catalogue:get("only")
+    endpoint = CATALOGUE["only"]
     if not endpoint then
       refuse(
         handle, 400, "invalid_request_error", "model_required",
-        "name a model in the body; there is " .. catalogue:get("names")
+        "name a model in the body; there is " .. CATALOGUE["names"]
       )
       return nil
-    elseif not admit(handle, catalogue, endpoint, true) then
+    elseif not admit(handle, endpoint, true) then
       return nil
     end
   end
-  if preset and not catalogue:get("card/" .. endpoint .. ":" .. preset) then
+  if preset and not CATALOGUE["card/" .. endpoint .. ":" .. preset] then
     refuse(
       handle, 404, "not_found_error", "preset_not_found",
-      string.format("%s has no preset %s; it has %s", endpoint, printable(preset), catalogue:get("presets/" .. endpoint))
+      string.format("%s has no preset %s; it has %s", endpoint, printable(preset), CATALOGUE["presets/" .. endpoint])
     )
     return nil
   end
@@ -138,38 +138,37 @@ function envoy_on_request(handle)
     if not reads then
       not_allowed(handle, "GET", path)
     else
-      list_for_key(handle, handle:metadata(), path)
+      list_for_key(handle, path)
     end
     return
   end
 
-  local catalogue = handle:metadata()
   local card = string.match(path, "^/v1/models/(.+)$")
   if card then
-    local text = catalogue:get("card/" .. card)
+    local text = CATALOGUE["card/" .. card]
     if not reads then
       not_allowed(handle, "GET", path)
-    elseif string.find(card, ":", 1, true) and not admit(handle, catalogue, string.match(card, "^[^:]*")) then
+    elseif string.find(card, ":", 1, true) and not admit(handle, string.match(card, "^[^:]*")) then
       return
     elseif text then
       handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, text)
     else
-      no_model(handle, catalogue, card)
+      no_model(handle, card)
     end
     return
   end
 
   local pinned, rest = string.match(path, "^/endpoints/([^/]+)(/.*)$")
   if pinned then
-    if not catalogue:get("card/" .. pinned) or string.find(pinned, ":", 1, true) then
+    if not CATALOGUE["card/" .. pinned] or string.find(pinned, ":", 1, true) then
       refuse(
         handle, 404, "not_found_error", "endpoint_not_found",
-        string.format("there is no endpoint %s; there is %s", printable(pinned), catalogue:get("names"))
+        string.format("there is no endpoint %s; there is %s", printable(pinned), CATALOGUE["names"])
       )
       return
     end
   else
-    pinned = host_endpoint(catalogue, headers:get(":authority") or "")
+    pinned = host_endpoint(headers:get(":authority") or "")
     rest = GENERATE[path] and "/completion" or path
     if not GENERATE[path] and string.sub(path, 1, 4) ~= "/v1/" then
       return no_path(handle, path)
@@ -184,7 +183,7 @@ function envoy_on_request(handle)
   end
 
   -- Before the body, where that is possible: who may not use the endpoint has no body read.
-  if pinned and not admit(handle, catalogue, pinned, entry.method == "POST") then
+  if pinned and not admit(handle, pinned, entry.method == "POST") then
     return
   end
   local text, found, model
@@ -198,7 +197,7 @@ function envoy_on_request(handle)
   -- What a handle gave is no longer valid after the wait for the body.
   headers = handle:headers()
   local asked = rest ~= STATUS and headers:get("x-puna-preset") or nil
-  local endpoint, preset = resolve(handle, handle:metadata(), pinned, model, asked)
+  local endpoint, preset = resolve(handle, pinned, model, asked)
   if not endpoint then
     return
   end

@@ -26,7 +26,7 @@ STRIKES: Final = 3
 START: Final = 5.0
 """Time after its start for which a picker is not asked, in seconds."""
 PAUSES: Final = (0.0, 0.0, 0.5, 2.0, 5.0)
-"""Pauses before another picker is started, in seconds, by how many died early; the last one stays."""
+"""Pauses before another one is started, in seconds, by how many died early; the last one stays."""
 STEADY: Final = 30.0
 """After a picker that lived as long, in seconds, the pauses begin anew."""
 

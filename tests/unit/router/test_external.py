@@ -88,6 +88,8 @@ def test_what_is_wrong_is_told(more: dict[str, Any], told: str) -> None:
     ],
 )
 def test_an_address_has_to_be_public_or_allowed(
-    address: str, networks: tuple[str, ...], allowed: bool
+    address: str,
+    networks: tuple[str, ...],
+    allowed: bool,  # noqa: FBT001
 ) -> None:
     assert allowed is is_allowed(address, networks)

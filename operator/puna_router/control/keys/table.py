@@ -22,12 +22,13 @@ def access_table(
         access = config.access
         if access is None:
             continue
+        table[f"keyed/{config.name}"] = "true"
         ring = rings.get(access.secret)
         if ring is None or ring.closed is not None:
-            table[config.name] = f"the API keys of {config.name} cannot be read"
+            table[f"closed/{config.name}"] = f"the API keys of {config.name} cannot be read"
             continue
         for name, key in ring.keys.items():
-            table[f"{config.name}/{key.sha256}"] = (
+            table[f"key/{config.name}/{key.sha256}"] = (
                 _entry(name, key, access, routers) if opens(key, config.name) else ""
             )
     return table

@@ -81,10 +81,12 @@ def test_the_table_says_who_opens_what() -> None:
         "bob": ApiKey(sha256=BOB, endpoints=("code",), requests_per_minute=6),
     }
     assert access_table([endpoint("chat"), endpoint("code")], ring(**keys), 1) == {
-        f"chat/{ALICE}": f"alice {int(ENDS.timestamp())} 1 120",
-        f"chat/{BOB}": "",
-        f"code/{ALICE}": f"alice {int(ENDS.timestamp())} 1 120",
-        f"code/{BOB}": "bob 0 10 6",
+        "keyed/chat": "true",
+        f"key/chat/{ALICE}": f"alice {int(ENDS.timestamp())} 1 120",
+        f"key/chat/{BOB}": "",
+        "keyed/code": "true",
+        f"key/code/{ALICE}": f"alice {int(ENDS.timestamp())} 1 120",
+        f"key/code/{BOB}": "bob 0 10 6",
     }
 
 
@@ -93,11 +95,11 @@ def test_an_endpoint_whose_keys_are_unknown_is_closed_and_tells_nothing(
     rings: dict[str, KeyRing],
 ) -> None:
     table = access_table([endpoint()], rings, 1)
-    assert table == {"chat": "the API keys of chat cannot be read"}
+    assert table == {"keyed/chat": "true", "closed/chat": "the API keys of chat cannot be read"}
 
 
 def test_an_endpoint_without_keys_has_no_entry_so_that_nobody_comes_in() -> None:
-    assert access_table([endpoint()], ring(), 1) == {}
+    assert access_table([endpoint()], ring(), 1) == {"keyed/chat": "true"}
 
 
 def test_the_picker_learns_of_concurrency_and_of_spent_tokens() -> None:
