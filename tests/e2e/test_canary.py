@@ -18,6 +18,7 @@ pytestmark = pytest.mark.e2e
 
 CALM, LIVELY = 0.25, 0.75
 REQUESTS = 300
+SERVER = {"slots": 8, "contextLength": 2048}
 
 
 def canary(*steps: dict[str, int]) -> Manifest:
@@ -29,8 +30,8 @@ def canary(*steps: dict[str, int]) -> Manifest:
 def pair(stage: Stage) -> Stage:
     """Endpoint `chat` with two servers, whose changes wait for promotion at 10%."""
     stage.apply(
-        stage.preset("calm", temperature=CALM),
-        stage.preset("lively", temperature=LIVELY),
+        stage.preset("calm", server=SERVER, temperature=CALM),
+        stage.preset("lively", server=SERVER, temperature=LIVELY),
         stage.endpoint(preset="calm", replicas=2, rollout=canary()),
     )
     stage.wait_ready()
@@ -106,7 +107,7 @@ def test_a_changed_model_is_promoted_by_hand_while_the_operator_is_killed(pair: 
         waiting = condition(pair.find(), "Progressing")
         assert waiting["reason"] == "CanaryRunning"
         assert waiting["message"].endswith("waits for promotion: puna promote chat")
-        some(traffic.outcomes, 50)
+        some(traffic.outcomes, 20)
         kill_operator(pair.cluster)
         assert revision in order(pair, "promote")
         start_operator(pair.cluster)
@@ -183,7 +184,7 @@ def test_a_canary_in_time_goes_on_though_the_operator_was_away(pair: Stage) -> N
         pair.patch(model=pair.models.other.source)
         revision = wait_weight(pair, 10)
         kill_operator(pair.cluster)
-        some(traffic.outcomes, 50)
+        some(traffic.outcomes, 20)
         start_operator(pair.cluster)
         assert wait_weight(pair, 50) == revision
         assert sorted(processes(pair).values()) == [2, 2]

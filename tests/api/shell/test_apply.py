@@ -23,8 +23,10 @@ RICH: dict[str, Any] = {
         "limits": {"cpu": "2", "memory": "2Gi"},
     },
     "nodeSelector": {"disk": "fast"},
+    "access": {"apiKeySecretRef": {"name": "keys"}},
 }
-"""A spec with something in every place where the server writes values its own way."""
+"""A spec with something in every place where the server writes values its own way, and with every
+kind of child."""
 
 
 FETCHED = {"uri": "https://models.example/tiny.gguf", "sha256": "0" * 64}
