@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from pathlib import Path
+
+import psutil
 
 from tests.cluster import ControlPlane, eventually
 from tests.node.agents import (
@@ -47,17 +51,30 @@ def test_logs_are_filtered_and_followed(
     assert stamped.startswith("20")
 
 
+def end_sleep(seconds: str) -> None:
+    """End the one `sleep` of so many seconds."""
+    for process in psutil.process_iter(["cmdline"]):
+        if process.info["cmdline"] == ["sleep", seconds]:
+            process.send_signal(signal.SIGPIPE)  # shells say nothing about this one
+
+
 def test_no_line_is_lost_when_a_log_is_rotated(
     plane: ControlPlane, shared_agent: AgentProcess, client: Client
 ) -> None:
     count = 220_000
     line = "x" * 80
-    script = f"seq -f '%.0f {line}' 0 {count - 1}; sleep 1"
+    gate = f"600.{os.getpid()}"
+    script = f"echo begin; sleep {gate}; seq -f '%.0f {line}' 0 {count - 1}; sleep 1"
     spec = pod_spec(shared_agent.node, shell(script), restartPolicy="Never")
     plane.apply(pod(client.namespace, spec))
     client.wait(lambda p: bool(container_state(p).get("running")))
     logs = ("logs", "pod", "-n", client.namespace)
-    followed = plane.kubectl(*logs, "-f", seconds=120)
+    follow = [str(plane.kubectl_binary), f"--kubeconfig={plane.kubeconfig}", *logs, "-f"]
+    with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == "begin\n"
+        end_sleep(gate)
+        followed, _ = follower.communicate(timeout=120)
     numbers = [int(text.split(" ", 1)[0]) for text in followed.splitlines()]
     assert numbers == list(range(count))
     root = Path(shared_agent.config.directory, "p")

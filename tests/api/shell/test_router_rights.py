@@ -58,7 +58,7 @@ def test_a_missing_secret_is_a_condition_that_goes_when_it_comes(
     team.endpoint(access={"apiKeySecretRef": {"name": "team-keys"}})
     eventually(lambda: team.condition("ResolvedRefs")[1] == "SecretNotFound")
     assert "Secret team-keys" in team.condition("ResolvedRefs")[2]
-    assert "Deployment" in {kind for kind, _ in team.children()}
+    eventually(lambda: "Deployment" in {kind for kind, _ in team.children()}, what="servers")
     team.apply("Secret", "team-keys", data={})
     eventually(lambda: team.condition("ResolvedRefs")[0] == "True", seconds=30)
     assert "traceback=" not in running.text()
