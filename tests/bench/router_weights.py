@@ -127,8 +127,8 @@ def effects(
     peak = run_load(url, connections=CONNECTIONS, duration="3s", warm_up="1s").rate
     from_change: list[float] = []
     from_rename: list[float] = []
-    pace = {"connections": CONNECTIONS, "rate": peak / 2, "duration": LONGEST}
-    with Renames(folder) as renames, Load(url, **pace) as load:
+    load = Load(url, connections=CONNECTIONS, rate=peak / 2, duration=LONGEST)
+    with Renames(folder) as renames, load:
         for number in range(CHANGES):
             canary = 1 - number % 2
             time.sleep(SETTLE_SECONDS)

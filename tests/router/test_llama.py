@@ -166,14 +166,37 @@ def test_the_servers_own_pages_and_errors_come_through(router: RouterProgram) ->
     assert "message" in answer.json()["error"]
 
 
-def test_tokens_and_times_are_counted(router: RouterProgram) -> None:
-    def count(series: str) -> float:
-        labels = 'endpoint="chat",revision="chat-aaaaaaaa"'
-        for line in router.metrics().splitlines():
-            if line.startswith(f"{series}{{{labels}}}"):
-                return float(line.split()[1])
-        return 0.0
+def counted(router: RouterProgram, series: str) -> float:
+    """A series of endpoint `chat`, over all its other labels."""
+    lines = (line for line in router.metrics().splitlines() if line.startswith(f"{series}{{"))
+    return sum(float(line.split()[1]) for line in lines if 'endpoint="chat"' in line)
 
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": MESSAGES, "max_tokens": 7}),
+        ("/v1/completions", {"prompt": "xyz", "max_tokens": 7}),
+        ("/v1/messages", {"messages": MESSAGES, "max_tokens": 7}),
+        ("/v1/responses", {"input": "xyz", "max_output_tokens": 7}),
+    ],
+)
+def test_no_protocol_leaves_tokens_uncounted(
+    router: RouterProgram, path: str, body: dict[str, Any], *, stream: bool
+) -> None:
+    def count(kind: str) -> float:
+        return counted(router, f"puna_router_{kind}_tokens_total")
+
+    before = {kind: count(kind) for kind in ("prompt", "generated")}
+    answer = router.client.post(path, json={**body, "stream": stream})
+    assert answer.status_code == 200
+    eventually(lambda: count("generated") - before["generated"] == 7)
+    assert count("prompt") > before["prompt"]
+
+
+def test_tokens_and_times_are_counted(router: RouterProgram) -> None:
+    count = partial(counted, router)
     names = ["prompt", "cached", "generated"]
     before = [count(f"puna_router_{name}_tokens_total") for name in names]
     timings = router.client.post("/llm/generate", json={"prompt": "xyz", "n_predict": 5}).json()[

@@ -33,6 +33,18 @@ TIMINGS: Final = {
     "generation_milliseconds": "predicted_ms",
 }
 """What is taken from `timings`, and the field that it comes from."""
+USAGE: Final = (
+    ("prompt_tokens", ("usage", "input_tokens")),
+    ("prompt_tokens", ("message", "usage", "input_tokens")),
+    ("cached_tokens", ("usage", "cache_read_input_tokens")),
+    ("cached_tokens", ("message", "usage", "cache_read_input_tokens")),
+    ("cached_tokens", ("usage", "input_tokens_details", "cached_tokens")),
+    ("generated_tokens", ("usage", "output_tokens")),
+)
+"""Counters, and where answers of `/v1/messages` and `/v1/responses` that lack `timings` hold them.
+
+`input_tokens` of a `/v1/responses` document includes the cached ones.
+"""
 
 FIRST_BYTE: Final = "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%"
 """From a request's first byte to the first byte of its answer's body, in milliseconds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from puna_router.control.access_log import TIMINGS, access_loggers
+from puna_router.control.access_log import TIMINGS, USAGE, access_loggers
 from puna_router.control.clusters import PICKER
 from puna_router.control.errors import METADATA, local_reply_config
 from puna_router.control.headers import ASKED, INTERNAL, NO_TARGET, SESSION, TARGET
@@ -195,12 +195,13 @@ def _lua(name: str, script: str) -> Resource:
 
 
 def _token_rules() -> list[Resource]:
+    places = (*((name, ("timings", field)) for name, field in TIMINGS.items()), *USAGE)
     return [
         {
-            "selectors": [{"key": "timings"}, {"key": field}],
-            "on_present": {"metadata_namespace": METADATA, "key": counter, "type": "NUMBER"},
+            "selectors": [{"key": member} for member in path],
+            "on_present": {"metadata_namespace": METADATA, "key": name, "type": "NUMBER"},
         }
-        for counter, field in TIMINGS.items()
+        for name, path in places
     ]
 
 

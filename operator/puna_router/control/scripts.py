@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -9,9 +10,8 @@ from typing import Final
 
 _SELECT: Final = ("sha256", "access", "prefix", "select")
 _SPLICE: Final = ("json", "surface", "splice")
-_PLAIN: Final = frozenset(map(ord, " !#$%&'()*+,-./:;<=>?@[]^_`{|}~")) | frozenset(
-    byte for byte in range(128) if chr(byte).isalnum()
-)
+_SPECIAL: Final = re.compile(rb"[^ !#-\[\]-~]")
+"""Bytes that stand in a literal as numbers: all but printable ASCII, and what ends or escapes."""
 
 
 def select_script(catalogue: Mapping[str, str]) -> str:
@@ -33,7 +33,8 @@ def splice_script() -> str:
 
 def lua_string(text: str) -> str:
     """A string literal of Lua that means the UTF-8 of a text, whatever it holds."""
-    return '"' + "".join(chr(b) if b in _PLAIN else f"\\{b:03d}" for b in text.encode()) + '"'
+    literal = _SPECIAL.sub(lambda found: b"\\%03d" % ord(found[0]), text.encode())
+    return f'"{literal.decode("ascii")}"'
 
 
 @cache
