@@ -148,14 +148,8 @@ class Stub:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         try:
-            request = await read_request(reader)
-            if request.path == "/health":
-                self.checks += 1
-                self.check = request
-                writer.write(document(b"{}", status=f"{self.health} X"))
-            else:
-                await self._answer(request, writer)
-            await writer.drain()
+            while await self._serve_one(reader, writer):
+                pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         except asyncio.CancelledError:
@@ -165,16 +159,33 @@ class Stub:
             self._writers.discard(writer)
             writer.close()
 
-    async def _answer(self, request: Recorded, writer: asyncio.StreamWriter) -> None:
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer one request; says whether another may follow on the connection."""
+        request = await read_request(reader)
+        ends = request.header("connection") == "close"
+        if request.path == "/health":
+            self.checks += 1
+            self.check = request
+            writer.write(document(b"{}", status=f"{self.health} X"))
+        else:
+            ends = await self._answer(request, writer) or ends
+        await writer.drain()
+        return not ends
+
+    async def _answer(self, request: Recorded, writer: asyncio.StreamWriter) -> bool:
+        """Send an answer; says whether it ends with the connection."""
         self.requests.append(request)
         self.active += 1
         self.peak = max(self.peak, self.active)
+        ends = False
         try:
             async for part in self.answer(request):
+                ends = ends or b"connection: close" in part[:1000]
                 writer.write(part)
                 await writer.drain()
         finally:
             self.active -= 1
+        return ends
 
 
 async def read_request(reader: asyncio.StreamReader) -> Recorded:

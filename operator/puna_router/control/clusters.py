@@ -22,6 +22,10 @@ HOSTS: Final = "hosts"
 """Cluster of the control process, as Envoy asks it for hosts."""
 BUFFER_LIMIT: Final = 32 * 1024 * 1024
 _REFUSALS: Final = {"start": 400, "end": 500}
+IDLE_CONNECTION: Final = "0.250s"
+"""How long a connection to a server is kept without a request."""
+REQUESTS_PER_CONNECTION: Final = 64
+"""llama-server ends one after 100."""
 CHECK_TIMEOUT: Final = (1.0, 5.0)
 """Shortest and longest time that a health check waits, in seconds."""
 
@@ -230,15 +234,19 @@ def _thresholds() -> Resource:
 
 
 def _protocol_options(filters: list[Resource]) -> Resource:
-    """One request per connection.
+    """Connections are used again, for as long as a server may be trusted to keep them.
 
-    llama.cpp's server closes a connection after a stream although it promised to keep it, and
-    about 3 % of the requests that would reuse one fail. The price is a connection per request.
+    llama.cpp's server closes one after a stream although it promised to keep it; such requests ask
+    for the end of theirs (`lua/select.lua`). It closes idle ones after 5 s, and some versions have
+    one thread for each.
     """
     return {
         _HTTP_OPTIONS: {
             "@type": _HTTP_OPTIONS_TYPE,
-            "common_http_protocol_options": {"max_requests_per_connection": 1},
+            "common_http_protocol_options": {
+                "idle_timeout": IDLE_CONNECTION,
+                "max_requests_per_connection": REQUESTS_PER_CONNECTION,
+            },
             "explicit_http_config": {"http_protocol_options": {}},
             "http_filters": filters,
         }

@@ -8,7 +8,7 @@ local SLOTS = "x-puna-slots" -- how many slots of a server the request takes
 local PREFIX = "x-puna-prefix" -- "<hash>:<bytes>,...": the beginnings of its prompt, the longest last
 local AFFINITY = "x-puna-affinity" -- hash of the beginning that all turns of its conversation share
 local WANTED = {
-  model = true, messages = true, prompt = true, input = true, input_prefix = true,
+  model = true, stream = true, messages = true, prompt = true, input = true, input_prefix = true,
   tools = true, system = true, instructions = true, input_extra = true,
 }
 
@@ -85,6 +85,16 @@ local function describe(handle, headers, entry, text, found)
     headers:replace(PREFIX, prefixes)
     headers:replace(AFFINITY, affinity)
   end
+end
+
+-- Whether the answer may be a stream. llama-server closes the connection after one although it has promised to keep
+-- it, unless it was asked to close it; then it says so, and Envoy does not send another request into its end.
+local function ends_its_connection(entry, path, text, found)
+  if entry.body ~= "json" then
+    return entry.body == "raw"
+  end
+  local stream = found.members.stream
+  return GENERATE[path] == "true" or (stream and sub(text, stream.first, stream.after - 1) ~= "false") or false
 end
 
 -- Endpoint and preset for a request, or nil after a refusal.
@@ -208,6 +218,9 @@ function envoy_on_request(handle)
   end
   if entry.slot then
     describe(handle, headers, entry, text, found)
+  end
+  if ends_its_connection(entry, path, text, found) then
+    headers:replace("connection", "close")
   end
   headers:replace(":path", rest .. query)
   headers:replace(TARGET, preset and endpoint .. ":" .. preset or endpoint)
