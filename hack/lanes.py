@@ -20,8 +20,6 @@ PYTHON: Final = sys.executable
 NOT_TESTS: Final = ("--ignore=tests/bench",)
 VALUES: Final = ("tests/unit", "tests/golden")
 """Folders whose tests compare values: how fast the machine is does not matter to them."""
-CHARTS: Final = "tests/charts"
-"""Folder whose tests need Helm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,12 @@ def stages() -> tuple[tuple[tuple[Job, ...], ...], ...]:
                 pytest_job("tests of values", "-m", ours, *VALUES),
                 pytest_job(
                     "tests of processes",
-                    *("-m", ours, *(f"--ignore={folder}" for folder in (*VALUES, CHARTS))),
+                    *("-m", ours, *(f"--ignore={folder}" for folder in VALUES)),
                 ),
             ),
             (
                 Job("Kubernetes programs", (*gently, "-m", "puna_cli", "binaries")),
                 Job("Helm", (*gently, "-c", helm)),
-                pytest_job("tests of the chart", "-m", ours, CHARTS),
                 pytest_job("tests with an API server", "-m", "api and not e2e"),
             ),
         ),

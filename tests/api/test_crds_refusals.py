@@ -214,6 +214,12 @@ REFUSED = [
         "spec.rollout.canary.stickiness",
         'supported values: "None", "Key"',
     ),
+    (
+        "stickiness-without-keys",
+        with_canary({"weight": 1}, stickiness="Key"),
+        "spec.rollout.canary.stickiness",
+        "Key needs spec.access",
+    ),
     # How requests are routed.
     (
         "routing-strategy",

@@ -45,29 +45,24 @@ def stream(chain: Chain) -> Streamed:
         chain.router(servers, STREAMS // SERVERS) as router,
     ):
         before = [memory(router.pid, name) for name in ("envoy", "python")]
-        load = Load(
-            f"{router.url}{CHAT}",
-            body=BODY,
-            headers=chain.headers,
-            connections=STREAMS,
-            requests=STREAMS,
-            ramp=f"{RAMP_SECONDS}s",
-        )
         most = before
         busy: list[tuple[float, float]] = []
         began = time.monotonic()
-        while load.running():
-            now = [memory(router.pid, name) for name in ("envoy", "python")]
-            most = [max(pair) for pair in zip(most, now, strict=True)]
-            at = time.monotonic()
-            if RAMP_SECONDS < at - began < TOKENS * INTERVAL_SECONDS:
-                busy.append((at, cpu_seconds(router.pid)))
-            time.sleep(0.5)
+        pace = {"connections": STREAMS, "requests": STREAMS, "ramp": f"{RAMP_SECONDS}s"}
+        with Load(f"{router.url}{CHAT}", body=BODY, headers=chain.headers, **pace) as load:
+            while load.running():
+                now = [memory(router.pid, name) for name in ("envoy", "python")]
+                most = [max(pair) for pair in zip(most, now, strict=True)]
+                at = time.monotonic()
+                if RAMP_SECONDS < at - began < TOKENS * INTERVAL_SECONDS:
+                    busy.append((at, cpu_seconds(router.pid)))
+                time.sleep(0.5)
+            traffic = load.result()
         envoy, picker = (
             (after - first) / STREAMS for after, first in zip(most, before, strict=True)
         )
         (first, used), (last, at_last) = busy[0], busy[-1]
-        return Streamed(load.result(), envoy, picker, (at_last - used) / (last - first))
+        return Streamed(traffic, envoy, picker, (at_last - used) / (last - first))
 
 
 def figures(chain: Chain, streamed: Streamed) -> list[Figure]:

@@ -36,6 +36,7 @@ ASKED = 3
 CHANGES = 60
 SETTLE_SECONDS = 0.25
 PATIENCE_SECONDS = 3.0
+LONGEST = "120s"
 MILLISECOND = 1e6
 
 
@@ -124,11 +125,10 @@ def effects(
     `change` gives the canary a weight, 0 or 100, and says when it did.
     """
     peak = run_load(url, connections=CONNECTIONS, duration="3s", warm_up="1s").rate
-    seconds = CHANGES * (SETTLE_SECONDS + 0.15) + 5
     from_change: list[float] = []
     from_rename: list[float] = []
-    with Renames(folder) as renames:
-        load = Load(url, connections=CONNECTIONS, rate=peak / 2, duration=f"{seconds}s")
+    load = Load(url, connections=CONNECTIONS, rate=peak / 2, duration=LONGEST)
+    with Renames(folder) as renames, load:
         for number in range(CHANGES):
             canary = 1 - number % 2
             time.sleep(SETTLE_SECONDS)
@@ -138,7 +138,7 @@ def effects(
             first = first_request(servers, canary)
             from_change.append((first - began) / MILLISECOND)
             from_rename.append((first - renames.times[seen]) / MILLISECOND)
-        return from_change, from_rename, load.result().failed
+        return from_change, from_rename, load.stop().failed
 
 
 def first_request(servers: StubServers, number: int) -> int:

@@ -113,13 +113,27 @@ class Load:
         """Whether it still sends."""
         return self._process.poll() is None
 
+    def stop(self) -> Traffic:
+        """Let it send nothing more; what it saw."""
+        self._process.terminate()
+        return self.result()
+
     def result(self, seconds: float = 120) -> Traffic:
         """What it saw, once it has ended."""
         told = json.loads(self._process.communicate(timeout=seconds)[0])
         told["most_open"] = told.pop("mostOpen")
         return Traffic(**told)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.running():
+            self._process.kill()
+            self._process.communicate()
+
 
 def run_load(url: str, **options: Any) -> Traffic:
     """Load until its end."""
-    return Load(url, **options).result()
+    with Load(url, **options) as load:
+        return load.result()

@@ -14,7 +14,6 @@ from envoy.service.ext_proc.v3 import external_processor_pb2_grpc as service
 
 from puna_router.picker.choose import Prompt
 from puna_router.picker.endpoint import Request, Ticket
-from puna_router.picker.rendezvous import seed
 from puna_router.picker.scheduler import Answer, Decision, Hold, Pick, Scheduler
 
 Message = Any
@@ -96,7 +95,7 @@ def read(message: Message) -> Request:
         target=headers.get("x-puna-target", ""),
         key=headers.get("x-puna-client", ""),
         takes_slot="x-puna-slots" in headers,
-        prompt=Prompt(chain, seed(affinity.encode())) if chain else Prompt(),
+        prompt=Prompt(chain, affinity.encode()) if chain else Prompt(),
         id=headers.get("x-request-id", ""),
     )
 

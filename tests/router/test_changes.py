@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from puna_router.config import EndpointPhase
@@ -213,6 +214,27 @@ def test_a_document_that_envoy_refuses_blocks_nobody_and_is_named(
     router.update([endpoint("chat"), endpoint("code")], backends)
     eventually(lambda: router.state().endpoints["chat"].phase is EndpointPhase.APPLIED)
     assert {"chat", "code"} == set(router.state().endpoints)
+
+
+def test_more_endpoints_are_served_than_a_user_may_watch_files(
+    stubs: Stubs, start_router: StartRouter
+) -> None:
+    """128 instances of inotify are what Linux gives; Envoy would end itself without them."""
+    stub = stubs.start()
+    names = [f"model-{number}" for number in range(150)]
+    check = {"intervalSeconds": 5, "failureThreshold": 2}
+    router = start_router(
+        [endpoint(name, healthCheck=check) for name in names],
+        {name: [stub.backend()] for name in names},
+    )
+    for name in (names[0], names[-1]):
+        router.wait_healthy(1, name)
+        assert router.client.post(CHAT, json={"model": name}).status_code == 200
+    envoy = next(p for p in psutil.Process(router.process.pid).children() if p.name() == "envoy")
+    files = Path(f"/proc/{envoy.pid}/fd")
+    if files.exists():
+        kinds = Counter(str(file.readlink()) for file in files.iterdir())
+        assert kinds["anon_inode:inotify"] < 10
 
 
 def test_a_file_that_is_no_router_file_changes_nothing(

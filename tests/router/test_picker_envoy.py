@@ -99,7 +99,7 @@ async def test_a_burst_never_takes_more_than_the_slots_and_wastes_none(
     start: Start, pair: list[Stub]
 ) -> None:
     for stub in pair:
-        stub.answer = Slots(0.4)
+        stub.answer = Slots(0.8)
     picker, envoy = start(one_endpoint(pair, 2), {CLUSTER: pair})
     async with client_of(envoy) as client:
         began = time.monotonic()
@@ -107,7 +107,7 @@ async def test_a_burst_never_takes_more_than_the_slots_and_wastes_none(
         took = time.monotonic() - began
     assert {status for status, _ in answers} == {200}
     assert [stub.answer.most for stub in pair] == [2, 2]  # type: ignore[attr-defined]
-    assert 2.0 <= took <= 2.0 * 1.25
+    assert 4.0 <= took <= 4.0 * 1.25
     state = picker.state()
     assert (state.picked, state.ended, state.rejected) == (20, 20, {})
     assert state.waits.seconds > 0
@@ -147,14 +147,16 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str, str]:
 
 
 async def test_a_flooding_key_does_not_hold_up_a_polite_one(start: Start, pair: list[Stub]) -> None:
+    for stub in pair:
+        stub.answer = Slots(0.5)
     _, envoy = start(one_endpoint(pair, 1, depth=8), {CLUSTER: pair})
     async with client_of(envoy) as client:
         flood = [asyncio.create_task(ask(client, "flood")) for _ in range(30)]
-        polite = [await ask(client, "polite") for _ in range(8)]
+        polite = [await ask(client, "polite") for _ in range(5)]
         await asyncio.gather(*flood)
     assert {status for status, _ in polite} == {200}
     # Two service times of waiting at most, and its own.
-    assert max(took for _, took in polite) < 3 * 0.2 + 0.1
+    assert max(took for _, took in polite) < 3 * 0.5 + 0.3
 
 
 async def test_a_key_has_its_own_limits(start: Start, pair: list[Stub]) -> None:

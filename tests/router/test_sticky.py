@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -54,6 +55,10 @@ def weights(router: RouterProgram) -> list[int]:
     return [found["weight"] for found in page["revisions"]]
 
 
+def same(router: RouterProgram, expected: list[int]) -> bool:
+    return weights(router) == expected
+
+
 def test_growing_weights_move_no_client_back(stubs: Stubs, start_router: StartRouter) -> None:
     stub = stubs.start()
     backends = {"chat": [stub.backend()]}
@@ -65,7 +70,8 @@ def test_growing_weights_move_no_client_back(stubs: Stubs, start_router: StartRo
     for weight in (0, 10, 50, 90, 100):
         if weight:
             router.update(split(weight), backends)
-        eventually(lambda weight=weight: weights(router) == [100 - weight, weight])
+        expected = [100 - weight, weight]
+        eventually(partial(same, router, expected))
         new = {name for name, found in sides(router).items() if found == "new"}
         assert moved <= new
         moved = new

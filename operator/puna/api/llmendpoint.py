@@ -200,6 +200,12 @@ class LLMEndpointSpec(Model):
             "a cpu pool has none",
             ".acceleratorCount",
         ),
+        Rule(
+            "!has(self.rollout.canary) || self.rollout.canary.stickiness != 'Key' "
+            "|| has(self.access)",
+            "Key needs spec.access: clients are told by their API keys",
+            ".rollout.canary.stickiness",
+        ),
     )
 
 

@@ -202,7 +202,7 @@ def _picker(settings: RouterSettings) -> Manifest:
         "env": [pod_ip()],
         "ports": [{"name": "picker", "containerPort": PICKER_PORT, "protocol": "TCP"}],
         "livenessProbe": _probe("/live", "picker", period=10, failures=3),
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "resources": _resources(settings, "picker"),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [_run_mount()],

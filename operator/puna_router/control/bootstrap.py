@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from puna_router.control.clusters import HOSTS, hosts_service
 from puna_router.control.snapshot import file_source
-from puna_router.control.world import HEALTH_EVENTS, Resource, Site
+from puna_router.control.world import HEALTH_EVENTS, HOSTS_SOCKET, Resource, Site
 
 ADMIN: Final = "admin.sock"
 """UNIX socket in the shared folder: Envoy's admin interface."""
@@ -22,7 +23,6 @@ _NAMES: Final[tuple[str, ...]] = (
     r"http\.ingress\.(downstream_(rq|cx)_.*|rds\..*|ext_proc\..*)",
     r"listener\..*\.(server_ssl_socket_factory|ssl)\..*",
     r"sds\..*",
-    r"cluster\.[^.]+\.(version_text|update_(success|rejected|failure))",
     r"cluster\.[^.]+\.(membership_(healthy|total)|upstream_cx_connect_fail)",
     r"cluster\.[^.]+\.upstream_rq_(active|retry|retry_success|total)",
     r"cluster\.[^.]+\.(outlier_detection\.ejections_active|health_check\.(attempt|failure|healthy))",
@@ -30,10 +30,21 @@ _NAMES: Final[tuple[str, ...]] = (
 
 
 def bootstrap(site: Site) -> Resource:
-    """The whole bootstrap document; everything that changes comes from xDS files."""
+    """The whole bootstrap document.
+
+    Everything that changes comes from xDS files, and hosts over a socket of the control process.
+    """
+    clusters = [hosts_service(f"{site.socket_directory}/{HOSTS_SOCKET}")]
     return {
         **process(f"{site.socket_directory}/{ADMIN}", f"{site.directory}/{HEALTH_EVENTS}"),
+        "static_resources": {"clusters": clusters},
         "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": True,
+                "grpc_services": [{"envoy_grpc": {"cluster_name": HOSTS}}],
+            },
             "lds_config": file_source(site, "lds", "lds"),
             "cds_config": file_source(site, "cds", "cds"),
         },

@@ -17,7 +17,9 @@ of any endpoint, since those end in a revision's eight digits."""
 PICKER: Final = "picker"
 """Cluster of the picker; not of any endpoint, for the same reason."""
 CONTROL: Final = "control"
-"""Cluster of the control process."""
+"""Cluster of the control process, as clients reach it."""
+HOSTS: Final = "hosts"
+"""Cluster of the control process, as Envoy asks it for hosts."""
 BUFFER_LIMIT: Final = 32 * 1024 * 1024
 _REFUSALS: Final = {"start": 400, "end": 500}
 CHECK_TIMEOUT: Final = (1.0, 5.0)
@@ -73,10 +75,19 @@ def cluster(
 
 
 def picker(socket: str) -> Resource:
-    """The cluster of the picker, which speaks gRPC on a UNIX socket."""
+    """The cluster of the picker."""
+    return {"@type": _CLUSTER, **_grpc(PICKER, socket)}
+
+
+def hosts_service(socket: str) -> Resource:
+    """The cluster of what Envoy asks for hosts, as a member of the bootstrap document."""
+    return _grpc(HOSTS, socket)
+
+
+def _grpc(name: str, socket: str) -> Resource:
+    """A neighbour that speaks gRPC on a UNIX socket."""
     return {
-        "@type": _CLUSTER,
-        "name": PICKER,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "0.25s",
         "circuit_breakers": {"thresholds": [_thresholds()]},
@@ -86,7 +97,7 @@ def picker(socket: str) -> Resource:
                 "explicit_http_config": {"http2_protocol_options": {}},
             }
         },
-        "load_assignment": _on_socket(PICKER, socket),
+        "load_assignment": _on_socket(name, socket),
     }
 
 

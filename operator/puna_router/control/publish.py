@@ -1,4 +1,4 @@
-"""Publication of a snapshot: files in an order in which no request finds a gap.
+"""Publication of a snapshot: files and hosts in an order in which no request finds a gap.
 
 What is new comes before the routes that need it, what goes leaves after the routes that needed it.
 """
@@ -16,6 +16,7 @@ from typing import Final
 from puna_router.control.admin import Admin, AdminError
 from puna_router.control.clusters import load_assignment
 from puna_router.control.files import Layout, write
+from puna_router.control.hosts.service import HostsService
 from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.listener import LISTENER, ROUTES
 from puna_router.control.snapshot import Snapshot, discovery_response
@@ -27,9 +28,22 @@ ACKNOWLEDGE_TIMEOUT: Final = 2.0
 OFFER_PACE: Final = 1.0
 """Time between two offers of a listener that Envoy refused, in seconds."""
 
-_VERSIONS: Final = r"(version_text|update_rejected|warming_clusters)$"
+_VERSIONS: Final = (
+    r"^(cluster_manager|listener_manager|http|extension_config_discovery)\."
+    r".*(version_text|update_rejected|warming_clusters)$"
+)
+PAUSES: Final = (0.003, 0.05)
+"""First and longest time between two looks at what Envoy runs, in seconds."""
 _LDS_REJECTED: Final = "listener_manager.lds.update_rejected"
 _RDS: Final = f"http.{LISTENER}.rds.{ROUTES}"
+
+_VERSION_OF: Final = {
+    "cds": "cluster_manager.cds.version_text",
+    "lds": "listener_manager.lds.version_text",
+    "rds": f"{_RDS}.version_text",
+    "ecds": f"extension_config_discovery.http_filter.{LIMITS_FILTER}.version_text",
+}
+"""The stat that tells which version of a file Envoy runs."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +62,15 @@ class Acknowledgement:
 
 @dataclass(slots=True)
 class Publisher:
-    """Owner of the xDS files of one router."""
+    """Owner of what Envoy is told: the xDS files of one router, and hosts."""
 
     layout: Layout
     admin: Admin
+    hosts: HostsService
     writes: int = 0
     """Files written so far."""
     _expected: dict[str, str] = field(default_factory=dict)
-    """Version by the name of the stat that tells it."""
+    """Versions on disk."""
     _rejections: dict[str, int] = field(default_factory=dict)
     """Counters of refused updates when the last publication began."""
     _clusters: Mapping[str, Resource] | None = None
@@ -68,17 +83,17 @@ class Publisher:
         """Bring the files to the snapshot; files that hold it already are left alone."""
         stats = await self._stats()
         self._rejections = _rejections(stats)
-        present = self._present_hosts()
-        new = set(snapshot.hosts) - present
-        for name in new:
-            self._write_hosts(name, load_assignment(name, ()))
+        present = self._present_clusters()
+        new = snapshot.hosts.keys() - present.keys()
+        # A cluster that waits for its hosts' first checks would keep the others waiting.
+        self.hosts.put({name: load_assignment(name, ()) for name in new})
         if new or self._cds_gains(snapshot.clusters):
             self._write_clusters({**self._present_clusters(), **snapshot.clusters})
             await self._until(f"clusters {sorted(new)}", _settled(self._expected["cds"]))
         emptied = [name for name, hosts in snapshot.hosts.items() if not hosts["endpoints"]]
-        for name, hosts in snapshot.hosts.items():
-            if name not in emptied:
-                self._write_hosts(name, hosts)
+        self.hosts.put(
+            {name: hosts for name, hosts in snapshot.hosts.items() if name not in emptied}
+        )
         last, self._last = self._last, snapshot
         routes_changed = False
         if last is None or last.limits is not snapshot.limits:
@@ -87,46 +102,43 @@ class Publisher:
             routes_changed = self._write("rds", ROUTES, [snapshot.routes])
         if last is None or last.listener is not snapshot.listener:
             self._write("lds", "lds", [snapshot.listener])
-        gone = present - set(snapshot.hosts)
+        gone = present.keys() - snapshot.clusters.keys()
         if routes_changed and (gone or emptied):
             version = self._expected["rds"]
             await self._until("routes", lambda now: now.get(f"{_RDS}.version_text") == version)
-        for name in emptied:
-            self._write_hosts(name, snapshot.hosts[name])
+        self.hosts.put({name: snapshot.hosts[name] for name in emptied})
         if gone or self._clusters is not snapshot.clusters:
             self._write_clusters(snapshot.clusters)
-        for name in gone:
-            self.layout.resource("eds", name).unlink()
-        self._expected = {
-            key: version
-            for key, version in self._expected.items()
-            if not key.startswith("eds/") or key[4:] in snapshot.hosts
-        }
+        self.hosts.keep(snapshot.hosts)
         return await self.acknowledged()
 
     async def acknowledged(self, timeout: float = ACKNOWLEDGE_TIMEOUT) -> Acknowledgement:
         """Wait until Envoy runs what is on disk, or has refused it, or the time is over."""
         deadline = asyncio.get_running_loop().time() + timeout
+        pause = PAUSES[0]
         while True:
             stats = await self._stats()
             complete = bool(stats) and all(
-                stats.get(_stat(key)) == version for key, version in self._expected.items()
+                stats.get(_VERSION_OF[kind]) == version for kind, version in self._expected.items()
             )
-            if complete:
+            if complete and self.hosts.taken():
                 return Acknowledgement(complete=True)
             if self._listener_refused(stats):
                 details = await self._error_details()
                 self._offer_listener_again()
                 return Acknowledgement(complete=False, rejected=details, listener_refused=True)
-            if self._news(_rejections(stats)):
-                return Acknowledgement(complete=False, rejected=await self._error_details())
+            refusals = self.hosts.refusals()
+            if refusals or self._news(_rejections(stats)):
+                details = refusals or await self._error_details()
+                return Acknowledgement(complete=False, rejected=details)
             if not stats or asyncio.get_running_loop().time() > deadline:
                 return Acknowledgement(complete=False)
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, PAUSES[1])
 
     def _listener_refused(self, stats: dict[str, str]) -> bool:
         """Whether Envoy has tried a listener and does not run this one."""
-        version = stats.get(_stat("lds"))
+        version = stats.get(_VERSION_OF["lds"])
         return int(stats.get(_LDS_REJECTED, "0")) > 0 and version != self._expected["lds"]
 
     def _news(self, rejections: dict[str, int]) -> bool:
@@ -149,25 +161,18 @@ class Publisher:
         copy.write_bytes(path.read_bytes())
         copy.replace(path)
 
-    def _write_hosts(self, name: str, hosts: Resource) -> bool:
-        return self._write("eds", name, [hosts])
-
     def _write_clusters(self, clusters: Mapping[str, Resource]) -> None:
         self._clusters = clusters
         self._write("cds", "cds", list(clusters.values()))
 
     def _write(self, kind: str, name: str, resources: list[Resource]) -> bool:
         text, version = discovery_response(resources)
-        key = kind if kind != "eds" else f"eds/{name}"
-        if self._expected.get(key) == version:
+        if self._expected.get(kind) == version:
             return False
-        self._expected[key] = version
+        self._expected[kind] = version
         changed = write(self.layout.resource(kind, name), text)
         self.writes += changed
         return changed
-
-    def _present_hosts(self) -> set[str]:
-        return {path.stem for path in (self.layout.directory / "eds").glob("*.json")}
 
     def _present_clusters(self) -> Mapping[str, Resource]:
         if self._clusters is None:
@@ -182,13 +187,15 @@ class Publisher:
 
     async def _until(self, what: str, reached: Callable[[dict[str, str]], bool]) -> None:
         deadline = asyncio.get_running_loop().time() + STEP_TIMEOUT
+        pause = PAUSES[0]
         while stats := await self._stats():
             if reached(stats):
                 return
             if asyncio.get_running_loop().time() > deadline:
                 logger.warning(f"Envoy did not take {what} within {STEP_TIMEOUT} s")
                 return
-            await asyncio.sleep(0.003)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, PAUSES[1])
 
     async def _stats(self) -> dict[str, str]:
         """Versions and counters; empty while Envoy does not answer."""
@@ -211,17 +218,6 @@ def read_clusters(path: Path) -> dict[str, Resource]:
         return {}
     resources = json.loads(path.read_text("utf-8"))["resources"]
     return {resource["name"]: resource for resource in resources}
-
-
-def _stat(key: str) -> str:
-    """Name of the stat that tells the version of a file."""
-    fixed = {
-        "cds": "cluster_manager.cds.version_text",
-        "lds": "listener_manager.lds.version_text",
-        "rds": f"{_RDS}.version_text",
-        "ecds": f"extension_config_discovery.http_filter.{LIMITS_FILTER}.version_text",
-    }
-    return fixed.get(key) or f"cluster.{key.removeprefix('eds/')}.version_text"
 
 
 def _settled(version: str) -> Callable[[dict[str, str]], bool]:

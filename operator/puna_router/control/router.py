@@ -21,6 +21,7 @@ from puna_router.control.cluster_access import Access
 from puna_router.control.controller import Controller
 from puna_router.control.drain import announce, drain, resume, wait_until_gone
 from puna_router.control.files import Layout, bootstrapped_socket, socket_directory
+from puna_router.control.hosts.service import HostsService
 from puna_router.control.key_file import KeyFile
 from puna_router.control.keys.meter import TokenMeter
 from puna_router.control.peers import Peers
@@ -29,7 +30,7 @@ from puna_router.control.publish import Publisher
 from puna_router.control.server import control_server
 from puna_router.control.source import FileSource, NamespaceSource, Source
 from puna_router.control.validate import Validator
-from puna_router.control.world import Site
+from puna_router.control.world import HOSTS_SOCKET, Site
 from puna_router.metrics import RouterMetrics
 
 
@@ -64,9 +65,10 @@ class Router:
         self._metrics = RouterMetrics()
         self._stop = asyncio.Event()
         self._meter = TokenMeter(self.admin, self._wake)
+        self._hosts = HostsService()
         self._controller = Controller(
             site,
-            publisher=Publisher(layout, self.admin),
+            publisher=Publisher(layout, self.admin, self._hosts),
             admin=self.admin,
             validator=Validator(settings.envoy),
             meter=self._meter,
@@ -97,7 +99,8 @@ class Router:
             sockets=Path(self._site.socket_directory),
             obstacle=obstacle,
         )
-        async with server, asyncio.TaskGroup() as group:
+        hosts = self._hosts.serve(Path(self._site.socket_directory) / HOSTS_SOCKET)
+        async with server, hosts, asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(source.run()),
                 group.create_task(self._controller.run(source, key_file)),

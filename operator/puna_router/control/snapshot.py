@@ -7,6 +7,7 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Final
 
 from puna_router.config import EndpointConfig
 from puna_router.control.clusters import cluster, control, load_assignment, no_backends, picker
@@ -26,6 +27,14 @@ from puna_router.control.world import (
     cluster_name,
 )
 from puna_router.picker.config import SOCKET
+
+_HOSTS: Final[Resource] = {
+    "type": "EDS",
+    "eds_cluster_config": {
+        "eds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"}
+    },
+}
+"""Where a cluster has its hosts from: the one call that the bootstrap document names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ def _clusters(world: World, site: Site) -> dict[str, Resource]:
             found[name] = cluster(
                 served.config,
                 revision.name,
-                _eds(site, name),
+                _HOSTS,
                 events=f"{site.directory}/{HEALTH_EVENTS}",
                 servers=_servers(served),
             )
@@ -171,7 +180,3 @@ def _extension(name: str, config: Resource) -> Resource:
         "name": name,
         "typed_config": config,
     }
-
-
-def _eds(site: Site, name: str) -> Resource:
-    return {"type": "EDS", "eds_cluster_config": {"eds_config": file_source(site, "eds", name)}}

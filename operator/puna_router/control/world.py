@@ -20,6 +20,8 @@ HealthyHosts: TypeAlias = frozenset[HostKey]
 
 CONTROL_SOCKET: Final = "control.sock"
 """UNIX socket in the shared folder on which the control process answers Envoy."""
+HOSTS_SOCKET: Final = "hosts.sock"
+"""UNIX socket in the shared folder on which the control process tells Envoy hosts."""
 HEALTH_EVENTS: Final = "health.events"
 """File in the shared folder to which Envoy appends what becomes of its hosts."""
 NO_REVISION: Final = RevisionConfig(name="00000000", process="00000000", weight=100)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from puna_router.picker.config import PickerHost, Strategy
 from puna_router.picker.prefixes import Match, Prefix, PrefixMemory
-from puna_router.picker.rendezvous import weight
+from puna_router.picker.rendezvous import seed, weight
 from puna_router.picker.slots import Server
 
 BOUND: Final = 1.25
@@ -29,8 +29,8 @@ class Prompt(NamedTuple):
 
     chain: tuple[Prefix, ...] = ()
     """Its prefixes, the shortest first."""
-    affinity: int = 0
-    """Seed of its first part: what decides who owns it."""
+    affinity: bytes = b""
+    """What stands for its first part: it decides who owns the prompt."""
 
 
 class Scored(NamedTuple):
@@ -105,9 +105,13 @@ def _affinity(
             scored.append(Scored(0.0, -server.in_flight / server.slots, -server.turn, server))
         else:
             within.append((match, server))
-    best = max((match for match, _ in within), default=0.0)
+    matched = [match for match, _ in within]
+    best = max(matched, default=0.0)
+    is_tied = matched.count(best) > 1
+    owner = seed(prompt.affinity) if is_tied else 0
     for match, server in within:
         # Who owns the prompt matters only between those that remember most of it.
-        owned = weight(prompt.affinity, server.seed, server.slots) if match == best else 0.0
-        scored.append(Scored(match, owned, -server.turn, server))
+        decides = is_tied and match == best
+        prior = weight(owner, server.seed, server.slots) if decides else 0.0
+        scored.append(Scored(match, prior, -server.turn, server))
     return scored

@@ -6,7 +6,6 @@ requests are not read: their blocks are only counted. Ours are constant and use 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final, NamedTuple, TypeAlias
 
@@ -57,6 +56,10 @@ _NO_TABLE: Final = b"\x20"
 _STATUS_200: Final = b"\x88"
 _CONTENT_TYPE: Final = b"\x0f\x10\x10application/grpc"
 _ANSWER_BLOCK: Final = _STATUS_200 + _CONTENT_TYPE
+_END_BLOCKS: Final[dict[int | None, bytes]] = {
+    status: b"\x00\x0bgrpc-status" + bytes([len(str(status))]) + str(status).encode()
+    for status in (OK, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL)
+}
 
 
 class Message(NamedTuple):
@@ -81,21 +84,24 @@ class Gone(NamedTuple):
 Event: TypeAlias = Message | Ended | Gone
 
 
-@dataclass(slots=True)
 class _Call:
-    window: int
-    """Bytes that the peer takes."""
-    received: int = 0
-    buffer: bytes = b""
+    """One call. Most of it stays as it is here, so that a call costs little to begin."""
+
+    received = 0
+    buffer = b""
     """The beginning of a message."""
-    answered: bool = False
+    answered = False
     """Our headers are sent."""
-    ended: bool = False
+    ended = False
     """The peer sends no more."""
-    pending: bytes = b""
+    pending = b""
     """What waits for the peer's window."""
     status: int | None = None
     """The call's end, which comes behind what is pending."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        """Bytes that the peer takes."""
 
 
 class Connection:
@@ -228,7 +234,6 @@ class Connection:
             raise BrokenConnectionError(frames.PROTOCOL_ERROR, "a client promises nothing")
 
     def _data(self, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
-        _one_stream(stream, "DATA")
         size = len(payload)
         self._received += size
         if self._received >= WINDOW_STEP:
@@ -236,14 +241,14 @@ class Connection:
             self._received = 0
         if flags & PADDED:
             payload = frames.unpadded(payload)
-        call = self._call(stream)
+        call = self._call(stream, "DATA")
         if call is None:
             return
         if call.ended:
             self._break_off(stream, frames.STREAM_CLOSED, events)
             return
         call.received += size
-        if not self._messages(stream, call, payload, events):
+        if payload and not self._messages(stream, call, payload, events):
             return
         if flags & END_STREAM:
             self._peer_ended(stream, call, events)
@@ -321,9 +326,8 @@ class Connection:
             events.append(Ended(stream))
 
     def _reset(self, stream: int, payload: bytes, events: list[Event]) -> None:
-        _one_stream(stream, "RST_STREAM")
         _has_size(payload, 4, "RST_STREAM")
-        if self._call(stream) is not None:
+        if self._call(stream, "RST_STREAM") is not None:
             self._forget(stream)
             events.append(Gone(stream))
 
@@ -331,8 +335,7 @@ class Connection:
         _has_size(payload, 4, "WINDOW_UPDATE")
         increment = frames.WORD.unpack(payload)[0] & frames.STREAM_MASK
         if stream:
-            _one_stream(stream, "WINDOW_UPDATE")
-            call = self._call(stream)
+            call = self._call(stream, "WINDOW_UPDATE")
             if call is None:
                 return
             call.window += increment
@@ -386,15 +389,17 @@ class Connection:
         if not flags & frames.ACK:
             self._output.append(frames.frame(frames.PING, frames.ACK, 0, payload))
 
-    def _call(self, stream: int) -> _Call | None:
+    def _call(self, stream: int, what: str) -> _Call | None:
         """A call that is under way; None if it is over.
 
         Raises:
-            BrokenConnectionError: It has not begun.
+            BrokenConnectionError: There is no call, or it has not begun.
         """
         call = self._calls.get(stream)
-        if call is None and stream > self._last_stream and not self._ending:
-            raise BrokenConnectionError(frames.PROTOCOL_ERROR, "a call has not begun")
+        if call is None:
+            _one_stream(stream, what)
+            if stream > self._last_stream and not self._ending:
+                raise BrokenConnectionError(frames.PROTOCOL_ERROR, "a call has not begun")
         return call
 
     def _send_headers(self, stream: int, call: _Call) -> None:
@@ -405,10 +410,8 @@ class Connection:
 
     def _send_end(self, stream: int, call: _Call) -> None:
         """Send trailers; the call is over."""
-        block = self._table if call.answered else self._table + _ANSWER_BLOCK
+        block = self._table + (b"" if call.answered else _ANSWER_BLOCK) + _END_BLOCKS[call.status]
         self._table = b""
-        status = str(call.status).encode()
-        block += b"\x00\x0bgrpc-status" + bytes([len(status)]) + status
         flags = END_HEADERS | END_STREAM
         self._output.append(frames.frame(HEADERS, flags, stream, block))
         if not call.ended:

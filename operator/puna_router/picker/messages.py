@@ -15,7 +15,6 @@ from puna_router.picker.endpoint import Request
 from puna_router.picker.prefixes import Prefix
 from puna_router.picker.protobuf import MalformedError, content, fields, number, varint
 from puna_router.picker.refusals import Refusal
-from puna_router.picker.rendezvous import seed
 from puna_router.picker.scheduler import Answer, Hold, Pick
 
 SESSION_HEADER: Final = "x-puna-session"
@@ -56,7 +55,7 @@ _NO_PROMPT: Final = Prompt()
 _WANTED_SIZES: Final = frozenset(len(name) for name in _WANTED)
 _FIRST: Final = 0x0A
 """Tag of field 1 with bytes: a header in its map, and a header's name."""
-_RAW_VALUE: Final = b"\x1a"
+_RAW_VALUE: Final = 0x1A
 _CONTINUED: Final = 0x80
 """Numbers from here on have more than one byte."""
 
@@ -168,13 +167,12 @@ def _request(http_headers: bytes, cluster: str) -> Request:
         if field == 1:
             found |= _headers(value)
     chain = _chain(found.get(_CHAIN, b""))
-    prompt = Prompt(chain, seed(found.get(_AFFINITY) or chain[0][0])) if chain else _NO_PROMPT
     return Request(
         cluster,
         found.get(_TARGET, b"").decode("utf-8", "replace"),
         found.get(_KEY, b"").decode("utf-8", "replace"),
         _SLOTS in found,
-        prompt,
+        Prompt(chain, found.get(_AFFINITY) or chain[0][0]) if chain else _NO_PROMPT,
         found.get(_ID, b"").decode("utf-8", "replace"),
     )
 
@@ -195,7 +193,7 @@ def _headers(header_map: bytes) -> dict[bytes, bytes]:
                 behind = start + 2 + header_map[start + 1]
                 name = header_map[start + 2 : behind]
                 if name in _WANTED:
-                    found[name] = _value(header_map[behind:offset])
+                    found[name] = _value(header_map, behind, offset)
     except IndexError:
         offset = end + 1
     if offset != end:
@@ -203,11 +201,15 @@ def _headers(header_map: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _value(header: bytes) -> bytes:
+def _value(header_map: bytes, start: int, end: int) -> bytes:
     """What follows a header's name: `raw_value`, or `value` if Envoy is told so."""
-    if header[:1] == _RAW_VALUE and len(header) == header[1] + 2 < _CONTINUED:
-        return header[2:]
-    parts = dict(fields(header))
+    if end - start > 1 and header_map[start] == _RAW_VALUE:
+        size, place = header_map[start + 1], start + 2
+        if size >= _CONTINUED:
+            size, place = varint(header_map, start + 1)
+        if place + size == end:
+            return header_map[place:end]
+    parts = dict(fields(header_map[start:end]))
     return parts.get(3) or parts.get(2, b"")
 
 

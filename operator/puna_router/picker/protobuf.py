@@ -25,8 +25,6 @@ def varint(data: bytes, offset: int) -> tuple[int, int]:
     Raises:
         MalformedError: There is none.
     """
-    if offset < len(data) and data[offset] < _CONTINUED:
-        return data[offset], offset + 1
     value = 0
     for position, byte in enumerate(data[offset : offset + _LONGEST_VARINT]):
         value |= (byte & 0x7F) << (7 * position)
@@ -42,27 +40,33 @@ def fields(data: bytes) -> Iterator[tuple[int, bytes]]:
         MalformedError: The bytes are no message.
     """
     offset, end = 0, len(data)
-    while offset < end:
-        # Nearly all numbers have one byte; the call for the others costs more than the rest.
-        tag = data[offset]
-        offset += 1
-        if tag >= _CONTINUED:
-            tag, offset = varint(data, offset - 1)
-        wire = tag & 7
-        value = b""
-        if wire == BYTES:
-            size, start = varint(data, offset)
-            offset = start + size
-            value = data[start:offset]
-        elif wire == VARINT:
-            _, offset = varint(data, offset)
-        elif wire in _FIXED:
-            offset += _FIXED[wire]
-        else:
-            raise MalformedError(f"field {tag >> 3} has wire type {wire}")
-        if offset > end:
-            raise MalformedError(f"field {tag >> 3} does not end")
-        yield tag >> 3, value
+    try:
+        while offset < end:
+            # Most numbers have one byte: a call for each would cost more than all the rest.
+            tag, offset = data[offset], offset + 1
+            if tag >= _CONTINUED:
+                tag, offset = varint(data, offset - 1)
+            wire = tag & 7
+            value = b""
+            if wire == BYTES:
+                size, start = data[offset], offset + 1
+                if size >= _CONTINUED:
+                    size, start = varint(data, offset)
+                offset = start + size
+                value = data[start:offset]
+            elif wire == VARINT:
+                _, offset = varint(data, offset)
+            elif wire in _FIXED:
+                offset += _FIXED[wire]
+            else:
+                raise MalformedError(f"field {tag >> 3} has wire type {wire}")
+            if offset > end:
+                break
+            yield tag >> 3, value
+    except IndexError:
+        offset = end + 1
+    if offset > end:
+        raise MalformedError("a field does not end")
 
 
 def encoded(number: int) -> bytes:

@@ -105,7 +105,8 @@ def unix_listener(path: Path) -> socket.socket:
     It is bound by its name from within its folder, so that the folder may lie deep: a path in a
     socket's address has about a hundred bytes.
     """
-    unfinished = path.with_suffix(".unfinished")
+    # Not the name under which control writes picker.json.
+    unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     listener.settimeout(0)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from puna_router.picker.members import Members
 
@@ -13,8 +12,7 @@ WAIT_BOUNDS: Final = (0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30
 """Upper bounds of the buckets of waits, in seconds; one more takes the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class WaitState:
+class WaitState(NamedTuple):
     """How long requests waited that then got a slot."""
 
     buckets: tuple[int, ...]
@@ -23,8 +21,7 @@ class WaitState:
     """Sum of their waits."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostState:
+class HostState(NamedTuple):
     """One server."""
 
     slots: int
@@ -33,8 +30,7 @@ class HostState:
     healthy: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointState:
+class EndpointState(NamedTuple):
     """One endpoint. What counts up does so since the picker's start."""
 
     depth: int
@@ -60,8 +56,7 @@ class EndpointState:
     """Requests with a prompt whose server remembered none of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class PickerState:
+class PickerState(NamedTuple):
     """The whole answer."""
 
     endpoints: Mapping[str, EndpointState]

@@ -11,11 +11,13 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -42,6 +44,8 @@ type run struct {
 	sent     atomic.Int64
 	open     atomic.Int64
 	mostOpen atomic.Int64
+	told     chan os.Signal
+	stopped  atomic.Bool
 }
 
 // seen is what one connection saw; they are added up at the end.
@@ -108,7 +112,12 @@ func (p plan) isRandom() bool {
 }
 
 func (p plan) run() map[string]any {
-	running := &run{plan: p}
+	running := &run{plan: p, told: make(chan os.Signal, 1)}
+	signal.Notify(running.told, syscall.SIGTERM)
+	go func() { // Told to stop, it still says what it saw.
+		<-running.told
+		running.stopped.Store(true)
+	}()
 	every := make([]*seen, p.connections)
 	connections := make([]net.Conn, p.connections)
 	for number := range every {
@@ -127,7 +136,7 @@ func (p plan) run() map[string]any {
 		}()
 	}
 	all.Wait()
-	return running.told(every)
+	return running.report(every)
 }
 
 // loop is one connection's life.
@@ -140,7 +149,7 @@ func (r *run) loop(number int, connection net.Conn, mine *seen) {
 	if connection != nil {
 		reader = bufio.NewReaderSize(connection, 4096)
 	}
-	for turn := 0; time.Since(r.began) < r.duration && r.sent.Add(1) <= r.requests; turn++ {
+	for turn := 0; time.Since(r.began) < r.duration && !r.stopped.Load() && r.sent.Add(1) <= r.requests; turn++ {
 		due := time.Now()
 		if r.rate > 0 {
 			place := float64(number + turn*r.connections)
@@ -243,7 +252,7 @@ func (s *seen) failed(where string, err error) bool {
 	return false
 }
 
-func (r *run) told(every []*seen) map[string]any {
+func (r *run) report(every []*seen) map[string]any {
 	total := seen{statuses: map[string]int{}, errors: map[string]int{}}
 	for _, one := range every {
 		total.latencies = append(total.latencies, one.latencies...)

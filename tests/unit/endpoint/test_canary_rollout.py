@@ -437,7 +437,7 @@ def test_the_share_of_a_canary_never_falls_by_itself(
         share = now
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(HAPPENINGS | ORDERS, max_size=20), st.frozensets(st.integers(0, 9)))
 def test_an_operator_that_is_killed_in_the_middle_changes_no_end_state(
     happenings: list[Happening], applied: frozenset[int]

@@ -110,13 +110,11 @@ def test_every_mount_has_its_volume() -> None:
 
 def test_every_container_has_its_own_resources() -> None:
     given = {
-        "control": Resources(requests={"cpu": "1"}),
-        "envoy": Resources(limits={"memory": "1Gi"}),
+        name: Resources(requests={"cpu": str(number)})
+        for number, name in enumerate(DEFAULT_ROUTER_RESOURCES)
     }
-    made = built(resources=dict(DEFAULT_ROUTER_RESOURCES) | given)
-    found = {container["name"]: container["resources"] for container in containers(made)}
-    assert found["control"] == {"requests": {"cpu": "1"}}
-    assert found["envoy"] == {"limits": {"memory": "1Gi"}}
+    found = {item["name"]: item["resources"] for item in containers(built(resources=given))}
+    assert found == {name: {"requests": dict(given[name].requests)} for name in given}
 
 
 def test_a_router_goes_where_the_settings_say() -> None:

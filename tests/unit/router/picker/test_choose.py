@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from puna_router.picker.choose import Prompt, filter_free, filter_usable, pick, score
 from puna_router.picker.config import Strategy
 from puna_router.picker.prefixes import PrefixMemory
-from puna_router.picker.rendezvous import seed
 from puna_router.picker.slots import Server
 from tests.unit.router.picker.configs import host
 
@@ -21,7 +20,7 @@ def server(address: str, slots: int, in_flight: int = 0, turn: int = 0) -> Serve
 
 def prompt(*digests: str, affinity: str = "first") -> Prompt:
     chain = ((digest.encode(), 100 * (at + 1)) for at, digest in enumerate(digests))
-    return Prompt(tuple(chain), seed(affinity.encode()))
+    return Prompt(tuple(chain), affinity.encode())
 
 
 def chosen(

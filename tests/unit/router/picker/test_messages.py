@@ -15,7 +15,6 @@ from puna_router.picker.choose import Prompt
 from puna_router.picker.endpoint import Request
 from puna_router.picker.messages import Other
 from puna_router.picker.protobuf import MalformedError
-from puna_router.picker.rendezvous import seed
 from puna_router.picker.scheduler import Hold, Pick
 from tests.ext_proc import headers_of, kind, request, slot_request
 
@@ -37,7 +36,7 @@ def test_a_request_is_read_with_what_the_router_noted_about_it() -> None:
         target="chat",
         key="alice",
         takes_slot=True,
-        prompt=Prompt(((b"00ff", 1200), (b"a1b2", 4000)), seed(b"77aa")),
+        prompt=Prompt(((b"00ff", 1200), (b"a1b2", 4000)), b"77aa"),
         id="one",
     )
     assert expected == messages.read(message)
@@ -52,7 +51,7 @@ def test_a_request_without_notes_takes_no_slot() -> None:
 def test_the_first_prefix_decides_the_owner_where_nothing_else_does() -> None:
     read = messages.read(slot_request(puna_prefix="00ff:1200"))
     assert isinstance(read, Request)
-    assert read.prompt == Prompt(((b"00ff", 1200),), seed(b"00ff"))
+    assert read.prompt == Prompt(((b"00ff", 1200),), b"00ff")
 
 
 @pytest.mark.parametrize("prefixes", ["x", "x:", "a:1,b", "a:1:2", ":", ",", "a:ten"])

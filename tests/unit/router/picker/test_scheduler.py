@@ -8,7 +8,6 @@ from puna_router.picker.choose import Prompt
 from puna_router.picker.config import HOLD_MARGIN, PickerConfig, PickerKey, Strategy
 from puna_router.picker.endpoint import Request, Ticket
 from puna_router.picker.refusals import Refusal
-from puna_router.picker.rendezvous import seed
 from puna_router.picker.scheduler import Decision, Hold, Pick, Scheduler
 from puna_router.picker.state import EndpointState, HostState
 from tests.unit.router.picker.configs import CLUSTER, chat, config, host
@@ -255,7 +254,7 @@ def test_a_conversation_stays_with_its_server() -> None:
     for turn in range(3):
         for talk in range(8):
             turns = tuple((b"%d/%d" % (talk, at), 2000 + 500 * at) for at in range(turn + 1))
-            prompt = Prompt(system + turns, seed(b"%d" % talk))
+            prompt = Prompt(system + turns, b"%d" % talk)
             (told,) = desk.arrive(f"x{talk}", prompt=prompt)
             assert homes.setdefault(talk, told) == told
             desk.leave(f"x{talk}")
@@ -268,7 +267,7 @@ def test_a_conversation_stays_with_its_server() -> None:
 def test_in_turn_and_least_busy_remember_nothing() -> None:
     for strategy in (Strategy.ROUND_ROBIN, Strategy.LEAST_BUSY):
         desk = Desk(config(host("a", 4), host("b", 4), strategy=strategy))
-        prompt = Prompt(((b"x", 10),), 7)
+        prompt = Prompt(((b"x", 10),), b"7")
         told = [desk.arrive(f"x{number}", prompt=prompt)[0][-1] for number in range(4)]
         assert told == ["a", "b", "a", "b"]
         assert desk.state.prefix_hits == desk.state.prefix_misses == 0

@@ -72,7 +72,7 @@ REQUESTS = st.builds(
     cluster=st.sampled_from(["ca", "cb", "da", "db", "other"]),
     target=st.sampled_from(["chat", "code:precise", "nothing"]),
     key=st.sampled_from(["x", "y", "z", ""]),
-    prompt=st.sampled_from([Prompt(), Prompt(((b"p", 9),), 1), Prompt(((b"q", 5),), 2)]),
+    prompt=st.sampled_from([Prompt(), Prompt(((b"p", 9),), b"1"), Prompt(((b"q", 5),), b"2")]),
 )
 
 
