@@ -84,7 +84,8 @@ def test_two_people_at_once_lose_nothing(stage: Stage) -> None:
     with ThreadPoolExecutor(6) as pool:
         made = list(pool.map(lambda name: puna_key(stage, "create", name), names))
     assert len({item["key"] for item in made}) == 6
-    assert [item["name"] for item in puna_key(stage, "list")["keys"]] == names
+    kubeconfig = f"--kubeconfig={stage.cluster.kubeconfig}"
+    assert [item["name"] for item in puna_key(stage, "list", kubeconfig)["keys"]] == names
     done = stage.cluster.puna("key", "create", "user-1", f"--namespace={stage.namespace}")
     assert (done.returncode, done.stdout) == (1, "")
     assert "`puna key rotate user-1` replaces it" in done.stderr

@@ -350,6 +350,25 @@ def test_tokens_are_counted_by_key(changing: Keyed) -> None:
     assert (used["chat", "counted"], used["chat", "other"]) == (16, 8)
 
 
+def test_a_key_that_has_spent_its_tokens_waits_for_new_ones(changing: Keyed) -> None:
+    # Eight tokens of eleven are spent by one answer, five are owed after the second.
+    often = {"requestsPerMinute": 6000, "burst": 1000}
+    given(changing, spender=key("spender", tokensPerMinute=11, **often), rich=key("rich"))
+    changing.stub.answer = stream(5, 0)
+    assert changing.ask("spender").status_code == 200
+    assert changing.ask("spender").status_code == 200
+    changing.stub.answer = echo
+    eventually(lambda: changing.ask("spender").status_code == 429, 10)
+    answer = changing.ask("spender")
+    assert error(answer)[2] == "tokens_exhausted"
+    assert 0 < int(answer.headers["retry-after"]) <= 60
+    assert changing.ask("rich").status_code == 200
+    assert changing.ask("spender", "code").status_code == 200
+    # More tokens a minute: what is owed is paid sooner.
+    changing.give({"spender": key("spender", tokensPerMinute=6000, **often)})
+    eventually(lambda: changing.ask("spender").status_code == 200, 10)
+
+
 def counters(router: RouterProgram) -> str:
     return asyncio.run(Admin(router.directory / "admin.sock").get(COUNTERS))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from puna_router.config import EndpointConfig
 from puna_router.control.documents import Document
@@ -47,8 +47,20 @@ def choose(
         if good:
             documents[endpoint] = document
         elif endpoint in last_good:
-            documents[endpoint] = last_good[endpoint]
+            documents[endpoint] = closed(last_good[endpoint], document.config)
     return Choice(documents, refused, pending)
+
+
+def closed(running: Document, newest: EndpointConfig | None) -> Document:
+    """A document with the keys that a newer one requires, if it requires any.
+
+    That one is refused, or not judged yet; but what it closes must not stay open meanwhile. It
+    opens nothing.
+    """
+    wanted = newest.access if newest else None
+    if wanted is None or running.config is None or running.config.access == wanted:
+        return running
+    return replace(running, config=running.config.model_copy(update={"access": wanted}))
 
 
 def culprits(

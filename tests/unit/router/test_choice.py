@@ -1,13 +1,17 @@
 from __future__ import annotations
 
-from puna_router.config import EndpointConfig, RevisionConfig
-from puna_router.control.choice import Choice, Verdict, choose, culprits
+import pytest
+
+from puna_router.config import AccessConfig, EndpointConfig, RevisionConfig
+from puna_router.control.choice import Choice, Verdict, choose, closed, culprits
 from puna_router.control.documents import Document
 
 
-def document(name: str, digest: str, *, revision: str = "aaaaaaaa") -> Document:
+def document(
+    name: str, digest: str, *, revision: str = "aaaaaaaa", access: AccessConfig | None = None
+) -> Document:
     revisions = (RevisionConfig(name=revision, process="00000001", weight=100),)
-    config = EndpointConfig(name=name, port=1, created=0, revisions=revisions)
+    config = EndpointConfig(name=name, port=1, created=0, revisions=revisions, access=access)
     return Document(name, digest, config)
 
 
@@ -35,6 +39,23 @@ def test_a_refused_document_without_an_older_one_runs_nothing() -> None:
 def test_until_there_is_a_verdict_the_last_good_one_runs() -> None:
     expected = Choice({"chat": GOOD}, {}, pending=True)
     assert expected == judged(Verdict(pending=True), {"chat": GOOD})
+
+
+@pytest.mark.parametrize("verdict", [Verdict("bad"), Verdict(pending=True)])
+def test_what_a_document_closes_does_not_wait_for_its_verdict(verdict: Verdict) -> None:
+    keys, others = AccessConfig(secret="keys"), AccessConfig(secret="others")
+    wanted = document("chat", "2", revision="bbbbbbbb", access=keys)
+    for before in (None, others):
+        last_good = {"chat": document("chat", "1", access=before)}
+        found = choose({"chat": wanted}, lambda _: verdict, last_good).documents["chat"]
+        assert found == document("chat", "1", access=keys)
+
+
+def test_a_document_without_a_verdict_opens_nothing() -> None:
+    keyed = document("chat", "1", access=AccessConfig(secret="keys"))
+    assert closed(keyed, NEXT.config) is keyed
+    assert closed(keyed, keyed.config) is keyed
+    assert closed(keyed, None) is keyed
 
 
 def test_an_endpoint_without_a_document_is_gone() -> None:
