@@ -11,6 +11,7 @@ import httpx
 import psutil
 import pytest
 
+from puna_router.control.child_process import TERMINATION_TIMEOUT
 from puna_router.picker import guard
 from tests.router.program import eventually, free_port
 
@@ -78,6 +79,15 @@ def test_a_picker_that_hangs_is_replaced(guarded: Guarded) -> None:
 def test_it_ends_with_its_picker_when_told(guarded: Guarded) -> None:
     picker = guarded.picker()
     assert guarded.stop() == 0
+    assert not picker.is_running()
+
+
+def test_a_picker_that_hangs_is_not_left_behind(guarded: Guarded) -> None:
+    picker = guarded.picker()
+    picker.suspend()
+    guarded.process.terminate()
+    # After that its parent kills the guard, and then nobody is left to do it.
+    guarded.process.wait(TERMINATION_TIMEOUT)
     assert not picker.is_running()
 
 

@@ -100,12 +100,25 @@ class Guard:
             if self._unwanted and not told:
                 os.kill(child, signal.SIGTERM)
                 told = True
-            elif not told and time.monotonic() - began > START:
+            elif told:
+                if self._hangs():
+                    os.kill(child, signal.SIGKILL)
+            elif time.monotonic() - began > START:
                 strikes = 0 if self._lives() else strikes + 1
                 if strikes == STRIKES:
                     logger.error("the picker does not get on: it is ended")
                     os.kill(child, signal.SIGKILL)
             _sleep(news, PACE)
+
+    def _hangs(self) -> bool:
+        """Whether it has its sockets still and does not answer: it will not end by itself."""
+        try:
+            _asked(self._pages)
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def _lives(self) -> bool:
         try:
