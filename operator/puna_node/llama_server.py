@@ -103,8 +103,9 @@ def serve(parameters: Any) -> NoReturn:
     try:
         server = xllamacpp.Server(parameters)
     except RuntimeError:
-        # The library has written the cause in upstream's words: bind or model, memory or file.
-        _exit(1, "error: the server did not start; the lines above say why")
+        # The library tells the cause in upstream's words: bind or model, memory or file. A thread
+        # of its own writes them, and the library waits for it where a process ends by itself.
+        sys.exit("error: the server did not start; llama.cpp's own lines say why")
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: Any) -> None:
