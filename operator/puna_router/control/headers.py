@@ -17,13 +17,15 @@ SLOTS: Final = "x-puna-slots"
 """Slots of a server that it takes; absent: none."""
 PREFIX: Final = "x-puna-prefix"
 """Beginnings of its prompt: `<hash>:<bytes>,...`, the longest last."""
+STREAM: Final = "x-puna-stream"
+"""Whether it asks for a stream, or its path decides that."""
 SESSION: Final = SESSION_HEADER
 """The server that the picker chose: its address and port in base64."""
 CLUSTER: Final = CLUSTER_HEADER
 """Cluster that the picker chose in the place of the route's."""
 REQUEST_ID: Final = "x-request-id"
 
-INTERNAL: Final = (CLIENT, SLOTS, PREFIX, AFFINITY_HEADER, SESSION, CLUSTER)
+INTERNAL: Final = (CLIENT, SLOTS, PREFIX, AFFINITY_HEADER, STREAM, SESSION, CLUSTER)
 """What a client must not set."""
 ASKED: Final = (TARGET, CLIENT, SLOTS, PREFIX, AFFINITY_HEADER, REQUEST_ID)
 """What the picker is told of a request."""

@@ -89,12 +89,11 @@ end
 
 -- Whether the answer may be a stream. llama-server closes the connection after one although it has promised to keep
 -- it, unless it was asked to close it; then it says so, and Envoy does not send another request into its end.
-local function ends_its_connection(entry, path, text, found)
+local function ends_its_connection(entry, path, stream)
   if entry.body ~= "json" then
     return entry.body == "raw"
   end
-  local stream = found.members.stream
-  return GENERATE[path] == "true" or (stream and sub(text, stream.first, stream.after - 1) ~= "false") or false
+  return (GENERATE[path] or stream or "false") ~= "false"
 end
 
 -- Endpoint and preset for a request, or nil after a refusal.
@@ -196,13 +195,15 @@ function envoy_on_request(handle)
   if pinned and not admit(handle, pinned, entry.method == "POST") then
     return
   end
-  local text, found, model
+  local text, found, model, stream
   if entry.body == "json" then
     text, found = scanned_body(handle, headers)
     if not text then
       return
     end
     model = string_member(text, found, "model")
+    local place = found.members.stream
+    stream = place and sub(text, place.first, place.after - 1)
   end
   -- What a handle gave is no longer valid after the wait for the body.
   headers = handle:headers()
@@ -214,12 +215,14 @@ function envoy_on_request(handle)
   local metadata = handle:streamInfo():dynamicMetadata()
   metadata:set(METADATA, "endpoint", endpoint)
   if GENERATE[path] then
-    metadata:set(METADATA, "stream", GENERATE[path])
+    headers:replace(STREAM, "to be " .. GENERATE[path])
+  elseif stream == "true" then
+    headers:replace(STREAM, stream)
   end
   if entry.slot then
     describe(handle, headers, entry, text, found)
   end
-  if ends_its_connection(entry, path, text, found) then
+  if ends_its_connection(entry, path, stream) then
     headers:replace("connection", "close")
   end
   headers:replace(":path", rest .. query)

@@ -2,7 +2,7 @@
 -- in front is a default and what stands behind is forced. The texts come with the chosen revision, as filter context.
 
 local WANTED = {
-  stream = true, messages = true, system = true, instructions = true,
+  messages = true, system = true, instructions = true,
   n_predict = true, max_tokens = true, max_completion_tokens = true, max_output_tokens = true,
 }
 local LIMITS = { "n_predict", "max_tokens", "max_completion_tokens", "max_output_tokens" }
@@ -66,12 +66,8 @@ local function spliced(text, entry, context, forced_stream)
     return nil
   end
   local front, behind = {}, {}
-  local stream = found.members.stream
-  local streams = forced_stream or (stream and sub(text, stream.first, stream.after - 1))
   if entry.sampling then
-    if streams == "true" then
-      front[#front + 1] = context.keep_alive
-    end
+    front[#front + 1] = context.keep_alive
     front[#front + 1] = context.defaults
     if not names_limit(found) then
       front[#front + 1] = context.limit
@@ -119,19 +115,22 @@ function envoy_on_request(handle)
   if not entry or entry.body ~= "json" or not (entry.sampling or entry.system) then
     return
   end
-  local given = handle:filterContext()
+  local stream, given = headers:get(STREAM) or "", handle:filterContext()
   local context = {
-    keep_alive = given:get("keep_alive"),
+    keep_alive = string.sub(stream, -4) == "true" and given:get("keep_alive") or nil,
     defaults = given:get("defaults"),
     limit = given:get("limit"),
     forced = given:get("forced"),
     system = given:get("system"),
   }
-  local shared = handle:streamInfo():dynamicMetadata():get(METADATA)
+  local forced_stream = string.match(stream, "^to be (.*)$")
+  if not forced_stream and next(context) == nil then
+    return
+  end
   local body = handle:body()
   local text = body:getBytes(0, body:length())
   -- A mistake in here must not let a request pass without what its preset forces.
-  local finished, result = pcall(spliced, text, entry, context, shared and shared.stream)
+  local finished, result = pcall(spliced, text, entry, context, forced_stream)
   if not finished or not result then
     handle:logErr("the preset could not be spliced: " .. tostring(result))
     refuse(handle, 500, "server_error", "splice_failed", "the preset could not be applied to this body")

@@ -65,6 +65,7 @@ local SURFACE = {
 
 local TARGET = "x-puna-target" -- names the virtual host: "<endpoint>" or "<endpoint>:<preset>"
 local NO_TARGET = "-" -- what every request starts with: the router's own pages
+local STREAM = "x-puna-stream" -- "true": it asks for a stream; "to be true", "to be false": its path decides
 local METADATA = "puna" -- namespace of the dynamic metadata that filters and access loggers share
 
 -- Text from a client as it may stand in a JSON string and in a log: printable ASCII, bounded.
