@@ -1,7 +1,8 @@
 """`make test`: the checks and all tiers of tests, side by side where they do not disturb.
 
-Builds, which take minutes the first time, get the processor time that checks and tests of values
-and of single processes leave. Tests with an API server follow the builds; whole clusters run alone.
+Checks and tests of values take the processor time that the others leave: the builds, which take
+minutes the first time, and the tests that wait for processes and for an API server. Whole clusters
+run beside nothing else that has to be in time.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +23,16 @@ PYTHON: Final = sys.executable
 NOT_TESTS: Final = ("--ignore=tests/bench",)
 VALUES: Final = ("tests/unit", "tests/golden")
 """Folders whose tests compare values: how fast the machine is does not matter to them."""
+MODESTLY: Final = ("nice", "-n", "19")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One command and what it is called."""
+    """One command, what it is called, and the names of the jobs that end before it begins."""
 
     name: str
     argv: tuple[str, ...]
+    after: tuple[str, ...] = ()
 
 
 def pytest_job(name: str, *arguments: str) -> Job:
@@ -36,29 +41,29 @@ def pytest_job(name: str, *arguments: str) -> Job:
     return Job(name, (PYTHON, "-m", "pytest", *options, *NOT_TESTS, *arguments))
 
 
-def stages() -> tuple[tuple[tuple[Job, ...], ...], ...]:
-    """Stages one after the other; in each, lanes side by side; in each lane, job after job."""
+def modest(job: Job) -> Job:
+    """The same with what processor time others leave."""
+    return replace(job, argv=(*MODESTLY, *job.argv))
+
+
+def jobs() -> tuple[Job, ...]:
+    """All jobs; how they end does not matter to those that come after them."""
     helm = "from tests.charts.helm import helm_binary; print(helm_binary())"
-    # Whoever waits for a test should not wait for a compiler.
-    gently = ("nice", "-n", "19", PYTHON)
     ours = "not api and not e2e"
+    values = pytest_job("tests of values", "-m", ours, *VALUES)
+    processes = pytest_job(
+        "tests of processes", "-m", ours, *(f"--ignore={folder}" for folder in VALUES)
+    )
+    api = pytest_job("tests with an API server", "-m", "api and not e2e")
+    clusters = pytest_job("tests with a whole cluster", "-m", "e2e")
     return (
-        (
-            (
-                Job("check", ("make", "check")),
-                pytest_job("tests of values", "-m", ours, *VALUES),
-                pytest_job(
-                    "tests of processes",
-                    *("-m", ours, *(f"--ignore={folder}" for folder in VALUES)),
-                ),
-            ),
-            (
-                Job("Kubernetes programs", (*gently, "-m", "puna_cli", "binaries")),
-                Job("Helm", (*gently, "-c", helm)),
-                pytest_job("tests with an API server", "-m", "api and not e2e"),
-            ),
-        ),
-        ((pytest_job("tests with a whole cluster", "-m", "e2e"),),),
+        modest(Job("check", ("make", "check"))),
+        modest(replace(values, after=("check",))),
+        Job("Kubernetes programs", (PYTHON, "-m", "puna_cli", "binaries")),
+        Job("Helm", (PYTHON, "-c", helm), after=("Kubernetes programs",)),
+        replace(processes, after=("Helm",)),
+        replace(api, after=("Helm",)),
+        replace(clusters, after=(processes.name, api.name)),
     )
 
 
@@ -72,7 +77,7 @@ class Result:
 
 
 def run(job: Job) -> Result:
-    """Run one job; its output is shown when it ends, so that lanes do not mix."""
+    """Run one job; its output is shown when it ends, so that jobs do not mix."""
     began = time.monotonic()
     print(f"== {job.name}: started", flush=True)
     done = subprocess.run(
@@ -95,21 +100,31 @@ def run(job: Job) -> Result:
     return Result(good, line)
 
 
-def run_stage(lanes: tuple[tuple[Job, ...], ...]) -> list[Result]:
-    """Run lanes side by side; a failed job does not hide what the next one has to say."""
-    with ThreadPoolExecutor(len(lanes)) as threads:
-        done = threads.map(lambda lane: [run(job) for job in lane], lanes)
-    return [result for results in done for result in results]
+def run_all(wanted: Iterable[Job]) -> Mapping[str, Result]:
+    """Run each job once those before it have ended; a failed one hides none of the others."""
+    by_name = {job.name: job for job in wanted}
+    order = TopologicalSorter({job.name: job.after for job in by_name.values()})
+    order.prepare()
+    results: dict[str, Result] = {}
+    with ThreadPoolExecutor(len(by_name)) as threads:
+        running: dict[Future[Result], str] = {}
+        while order.is_active():
+            running |= {threads.submit(run, by_name[name]): name for name in order.get_ready()}
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(ended)
+                results[name] = ended.result()
+                order.done(name)
+    return results
 
 
 def main() -> int:
     """Run everything; 0 if all of it is good."""
     began = time.monotonic()
-    results = [result for stage in stages() for result in run_stage(stage)]
+    results = run_all(jobs())
     print("\n== summary")
-    for result in results:
+    for result in results.values():
         print(result.line)
-    good = all(result.good for result in results)
+    good = all(result.good for result in results.values())
     seconds = time.monotonic() - began
     print(f"{'all good' if good else 'NOT good'} after {seconds / 60:.1f} minutes", flush=True)
     return 0 if good else 1
