@@ -12,6 +12,9 @@ from puna.core.keyed_queue import Key, KeyedQueue
 URGENT_WORKERS: Final = 2
 """Workers that normal keys leave free, so that a new object never waits for old ones."""
 
+TURNS: Final = 6
+"""Turns of the event loop between two passes of a worker: as many as an answer takes on its way."""
+
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -67,7 +70,9 @@ class Wakeups:
                 self.queue.failed(key, self._clock(), wait=outcome.wait)
             else:
                 self.queue.done(key, self._clock(), again=outcome.again, urgent=outcome.urgent)
-            await asyncio.sleep(0)  # a pass that waits for nothing would keep everybody waiting
+            # A pass that waits for nothing would keep everybody waiting.
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
 
     async def _rest(self) -> None:
         """Wait until there may be something to do."""

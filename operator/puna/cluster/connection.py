@@ -14,11 +14,15 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from kubernetes.aio.client import Configuration
-from kubernetes.aio.config import load_incluster_config, load_kube_config, refresh_token
-from kubernetes.aio.config.config_exception import ConfigException
 
 from puna import __version__
+from puna.cluster.lean_kubernetes import (
+    ConfigException,
+    Configuration,
+    load_incluster_config,
+    load_kube_config,
+    refresh_token,
+)
 
 READ_BUFFER: Final = 1 << 18
 CONNECTIONS: Final = 64
@@ -83,7 +87,12 @@ async def connect(kubeconfig: Path | None) -> AsyncIterator[Connection]:
         async with aiohttp.ClientSession(
             connector=connector,
             read_bufsize=READ_BUFFER,
-            headers={"Accept": "application/json", "User-Agent": f"puna/{__version__}"},
+            headers={
+                "Accept": "application/json",
+                # The API server is near: to compress lists takes both longer than to send them.
+                "Accept-Encoding": "identity",
+                "User-Agent": f"puna/{__version__}",
+            },
             timeout=aiohttp.ClientTimeout(total=None),
         ) as session:
             proxy = configuration.proxy or _environment_proxy(configuration.host)

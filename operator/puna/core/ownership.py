@@ -138,14 +138,15 @@ def _items_differ(desired: list[Any], live: list[Any], fields: FieldSet, *, in_s
     paths = [path for path in fields if path != "."]
     if len(paths) != len(desired):
         return True
+    wanted, found = _Items(desired), _Items(live)
     for path in paths:
         key = _parsed(path)
         if path[:2] == "v:":
             if key not in desired or key not in live:
                 return True
             continue
-        wanted, found = _item(desired, key), _item(live, key)
-        if wanted is None or found is None or _differ(wanted, found, fields[path], in_spec=in_spec):
+        pair = wanted.get(key), found.get(key)
+        if None in pair or _differ(*pair, fields[path], in_spec=in_spec):
             return True
     return False
 
@@ -156,14 +157,23 @@ def _parsed(path: str) -> Any:
     return json.loads(path[2:])
 
 
-def _item(items: list[Any], key: Manifest) -> Manifest | None:
-    """Return the item with a merge key; a member that the server would add counts as there."""
-    for item in items:
-        if isinstance(item, dict) and all(
-            item.get(name, _DEFAULTS.get(name)) == value for name, value in key.items()
-        ):
-            return item
-    return None
+class _Items:
+    """Items of a list by merge key: what a namespace shares has hundreds of owners."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self._items = items
+        self._by_key: dict[tuple[str, ...], dict[tuple[Any, ...], Manifest]] = {}
+
+    def get(self, key: Manifest) -> Manifest | None:
+        """Return the first item with a key; a member that the server would add counts as there."""
+        names = tuple(key)
+        if names not in self._by_key:
+            self._by_key[names] = {
+                tuple([item.get(name, _DEFAULTS.get(name)) for name in names]): item
+                for item in reversed(self._items)
+                if isinstance(item, dict)
+            }
+        return self._by_key[names].get(tuple(key.values()))
 
 
 def _same(desired: Any, live: Any, *, amounts: bool) -> bool:
