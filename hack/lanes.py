@@ -38,7 +38,6 @@ def pytest_job(name: str, *arguments: str) -> Job:
 
 def stages() -> tuple[tuple[tuple[Job, ...], ...], ...]:
     """Stages one after the other; in each, lanes side by side; in each lane, job after job."""
-    helm = "from tests.charts.helm import helm_binary; print(helm_binary())"
     # Whoever waits for a test should not wait for a compiler.
     gently = ("nice", "-n", "19", PYTHON)
     ours = "not api and not e2e"
@@ -54,7 +53,7 @@ def stages() -> tuple[tuple[tuple[Job, ...], ...], ...]:
             ),
             (
                 Job("Kubernetes programs", (*gently, "-m", "puna_cli", "binaries")),
-                Job("Helm", (*gently, "-c", helm)),
+                Job("Helm and Prometheus' rules", (*gently, "-m", "tests.charts.go_tools")),
                 pytest_job("tests with an API server", "-m", "api and not e2e"),
             ),
         ),
