@@ -48,7 +48,8 @@ def modest(job: Job) -> Job:
 
 def jobs() -> tuple[Job, ...]:
     """All jobs; how they end does not matter to those that come after them."""
-    helm = "from tests.charts.helm import helm_binary; print(helm_binary())"
+    programs = Job("Kubernetes programs", (PYTHON, "-m", "puna_cli", "binaries"))
+    tools = Job("Helm and Prometheus' rules", (PYTHON, "-m", "tests.charts.go_tools"))
     ours = "not api and not e2e"
     values = pytest_job("tests of values", "-m", ours, *VALUES)
     processes = pytest_job(
@@ -59,10 +60,10 @@ def jobs() -> tuple[Job, ...]:
     return (
         modest(Job("check", ("make", "check"))),
         modest(replace(values, after=("check",))),
-        Job("Kubernetes programs", (PYTHON, "-m", "puna_cli", "binaries")),
-        Job("Helm", (PYTHON, "-c", helm), after=("Kubernetes programs",)),
-        replace(processes, after=("Helm",)),
-        replace(api, after=("Helm",)),
+        programs,
+        replace(tools, after=(programs.name,)),
+        replace(processes, after=(tools.name,)),
+        replace(api, after=(tools.name,)),
         replace(clusters, after=(processes.name, api.name)),
     )
 

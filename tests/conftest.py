@@ -16,7 +16,7 @@ from tests.cluster import (
     start_local_cluster,
 )
 
-BUILT = {"bench_program", "control_plane", "controlled_plane", "home", "helm"}
+BUILT = {"bench_program", "control_plane", "controlled_plane", "home", "helm", "promrules"}
 """Fixtures that need programs built from Go, which may take minutes the first time."""
 
 

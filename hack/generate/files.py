@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from hack.generate import chart, metrics, records, reference, settings
+from hack.generate import alerts, chart, dashboard, metrics, records, reference, settings
 from hack.generate.values import read_values
 from puna.api.crd import KINDS, custom_resource_definition, to_yaml
 
@@ -21,9 +21,12 @@ def generated_files(root: Path) -> dict[str, str]:
     files = {
         "charts/puna/files/operator-rules.yaml": HEADER + chart.operator_rules(),
         "charts/puna/files/router-rules.yaml": HEADER + chart.router_rules(),
+        "charts/puna/files/alerts.yaml": alerts.alert_rules(),
+        "charts/puna/files/dashboard.json": dashboard.dashboard_json(),
         "charts/puna/values.schema.json": chart.values_schema(values),
         "charts/puna/README.md": chart.readme(values),
         "docs/adr/README.md": records.index_page(root / "docs/adr"),
+        alerts.PAGE: alerts.alerts_page(),
         "docs/reference/conditions.md": reference.conditions_page(),
         "docs/reference/settings.md": settings.settings_page(),
         "docs/reference/metrics.md": metrics.metrics_page(),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from puna.api.crd import custom_resource_definitions
-from tests.charts.helm import Helm, helm_binary
+from tests.charts.go_tools import HELM, built
+from tests.charts.helm import Helm
 from tests.cluster import ControlPlane, start_control_plane
 
 
@@ -24,7 +25,7 @@ def crds(control_plane: ControlPlane) -> ControlPlane:
 @pytest.fixture(scope="session")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     """The helm command."""
-    return Helm(helm_binary(), tmp_path_factory.mktemp("helm"))
+    return Helm(built(HELM), tmp_path_factory.mktemp("helm"))
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+import yaml
 
+from hack.generate.alerts import ROUTER_JOB
 from hack.generate.settings import variables
 from puna.api.llmendpoint import Accelerator
 from puna.api.rbac import OPERATOR_RULES, ROUTER_ROLE, ROUTER_RULES
+from puna.namespace.deployment import build_deployment
 from puna.settings import Settings
 from tests.charts.helm import CHART, SCENARIOS, Helm, HelmError
 
@@ -82,6 +86,8 @@ def test_a_number_stays_a_number(helm: Helm) -> None:
         ("router.serviceType=Ingress", "serviceType"),
         ("router.resources.sidecar.limits.cpu=1", "sidecar"),
         ("crds.enabled=maybe", "enabled"),
+        ("metrics.podMonitor.interval=5m", "interval"),
+        ("metrics.dashboard.folder=x", "folder"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused(helm: Helm, argument: str, message: str) -> None:
@@ -174,3 +180,52 @@ def test_a_service_monitor_finds_the_metrics_service(helm: Helm) -> None:
 def test_a_service_monitor_without_its_service_is_refused(helm: Helm) -> None:
     with pytest.raises(HelmError, match=r"needs metrics\.service\.enabled"):
         helm.render(MONITORED, "--set", "metrics.service.enabled=false")
+
+
+def test_nothing_of_other_operators_is_made_unless_asked_for(helm: Helm) -> None:
+    kinds = {manifest["kind"] for manifest in helm.render().objects}
+    assert kinds & {"ServiceMonitor", "PodMonitor", "PrometheusRule", "ConfigMap"} == set()
+
+
+def test_a_pod_monitor_finds_the_routers_of_all_namespaces(helm: Helm) -> None:
+    monitor = helm.render(MONITORED).the("PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    spec = monitor["spec"]
+    assert spec["namespaceSelector"] == {"any": True}
+    router = build_deployment(
+        "team-a", Settings().router, account_uid="uid", backend_key="digest", previous=None
+    )
+    assert router is not None
+    template = router["spec"]["template"]
+    labels = template["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+    assert labels[spec["jobLabel"]] == ROUTER_JOB
+    (endpoint,) = spec["podMetricsEndpoints"]
+    (control,) = (item for item in template["spec"]["containers"] if item["name"] == "control")
+    assert endpoint["port"] in {port["name"] for port in control["ports"]}
+    assert (endpoint["path"], endpoint["interval"]) == ("/metrics", "15s")
+
+
+def test_a_pod_monitor_leaves_the_routers_their_label_endpoint(helm: Helm) -> None:
+    """The Prometheus operator would put the port's name there, and theirs to exported_endpoint."""
+    (endpoint,) = helm.render(MONITORED).the("PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint["relabelings"] == [{"action": "labeldrop", "regex": "endpoint"}]
+
+
+def test_a_pod_monitor_ends_at_the_one_namespace(helm: Helm) -> None:
+    monitor = helm.render(MONITORED, ONE_NAMESPACE).the("PodMonitor")
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["team-a"]}
+
+
+def test_rules_and_their_templates_arrive_as_they_are(helm: Helm) -> None:
+    rule = helm.render(MONITORED).the("PrometheusRule")
+    assert rule["metadata"]["labels"]["release"] == "prometheus"
+    assert rule["spec"] == yaml.safe_load((CHART / "files/alerts.yaml").read_text())
+    assert "{{ $labels.namespace }}" in json.dumps(rule["spec"])
+
+
+def test_the_dashboard_arrives_as_it_is_and_where_grafana_looks(helm: Helm) -> None:
+    found = helm.render(MONITORED).the("ConfigMap")
+    assert found["metadata"]["labels"].items() >= {"grafana_dashboard": "1", "team": "ml"}.items()
+    assert found["data"] == {"puna.json": (CHART / "files/dashboard.json").read_text()}
+    assert "{{namespace}}" in found["data"]["puna.json"]
