@@ -17,6 +17,7 @@ from puna.cluster.references import References
 from puna.cluster.resources import ResourceType
 from puna.cluster.telemetry import Telemetry
 from puna.cluster.unlabelled import Unlabelled
+from puna.comparisons import Comparisons
 from puna.core.findings import Finding
 from puna.core.keyed_queue import Key
 from puna.core.plan import Manifest, ObjectKey, Ref, key_of
@@ -52,6 +53,7 @@ class Context:
     """Digest of the document that all routers ran when they were asked last, by endpoint."""
     rewritten: dict[ObjectKey, tuple[Manifest, tuple[object, ...]]] = field(default_factory=dict)
     """Children that admission changed on the way in: what we wanted, and what became of it."""
+    comparisons: Comparisons = field(default_factory=Comparisons)
     writing: dict[ObjectKey, list[Change]] = field(default_factory=dict)
     """Objects that are being written, with what watches have shown of them meanwhile."""
 
@@ -80,6 +82,8 @@ class Context:
 
     def wake(self, change: Change, *, but: Key | None = None) -> None:
         """Wake those whom a change concerns."""
+        if change.after is None:
+            self.comparisons.forget(key_of(change.manifest))
         for wake in wakes(change, self.store):
             if wake.key != but:
                 self.wakeups.wake(wake.key, delay=wake.delay, urgent=wake.urgent)

@@ -19,7 +19,7 @@ from puna.cluster.resources import SECRETS
 from puna.context import Context
 from puna.core.backoff import REJECTED_SECONDS
 from puna.core.keyed_queue import Key
-from puna.core.ownership import differs, owned
+from puna.core.ownership import owned
 from puna.core.plan import Event, Manifest, ObjectKey, Plan, key_of, prune
 from puna.core.standing import Standing, standing
 from puna.kind import Kind, ObservedT, ResourceT, StatusT, StoredStatus
@@ -210,6 +210,7 @@ class _Pass:
             await self.context.client.delete(child, manifest["metadata"]["uid"])
             self.context.store.deleted(manifest)
             self.context.rewritten.pop(child, None)
+            self.context.comparisons.forget(child)
             self._log("deleted", child)
 
     async def store_status(
@@ -235,9 +236,10 @@ class _Pass:
         live = self.context.store.get(child)
         if live is None:
             return True
+        if not self.context.comparisons.differs(manifest, live):
+            return False
         # To write the same again would change nothing, again and again.
-        settled = self.context.rewritten.get(child) == (manifest, content(live))
-        return not settled and differs(manifest, live)
+        return self.context.rewritten.get(child) != (manifest, content(live))
 
     async def _apply_one(self, manifest: Manifest, there: Mapping[ObjectKey, Manifest]) -> None:
         """Apply one child; a refusal is remembered and the others go on."""
@@ -257,7 +259,7 @@ class _Pass:
     def _note_rewrite(self, child: ObjectKey, manifest: Manifest) -> None:
         """Remember what an admission policy made of a child, until one of the two changes."""
         live = self.context.store.get(child)
-        if live is None or not differs(manifest, live):
+        if live is None or not self.context.comparisons.differs(manifest, live):
             self.context.rewritten.pop(child, None)
             return
         self.context.rewritten[child] = (manifest, content(live))

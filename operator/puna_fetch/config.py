@@ -7,6 +7,7 @@ rest of a fetch that finds its file.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Annotated, Final
 from urllib.parse import unquote, urlsplit
@@ -105,6 +106,7 @@ def file_name(uri: str) -> str:
     return PurePosixPath(unquote(urlsplit(uri).path)).name or "model.gguf"
 
 
+@lru_cache(maxsize=1024)
 def model_path(
     *, uri: str, namespace: str, sha256: str | None, source_root: str | None = None
 ) -> str:

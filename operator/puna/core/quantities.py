@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 _FORM: Final = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?$")
@@ -32,7 +33,12 @@ def amount(value: Any) -> Decimal | None:
     """Return a quantity's amount, or None for anything that is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    match = _FORM.match(str(value))
+    return _amount(str(value))
+
+
+@lru_cache(maxsize=1024)
+def _amount(text: str) -> Decimal | None:
+    match = _FORM.match(text)
     if match is None:
         return None
     number, suffix = match[1], match[2] or ""
