@@ -57,9 +57,14 @@ def write_gguf(
     context_length: int = 8192,
     name: str = "puna-synthetic",
     chat_template: str = CHAT_TEMPLATE,
+    likely: bytes = ANSWER_CHARACTERS,
+    unlikely: bytes = b"",
     seed: int = 0,
 ) -> str:
     """Write a llama model of the given size; deterministic bytes.
+
+    It writes `likely` characters unless a grammar wants others, and `unlikely` ones if nothing else
+    can stand there.
 
     Returns:
         The SHA-256 of the file, in hexadecimal.
@@ -78,7 +83,9 @@ def write_gguf(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(VOCABULARY_SIZE)
     _add_vocabulary(writer, chat_template)
-    for tensor, values in _tensors(layers, width, feed_forward, seed):
+    for tensor, values in _tensors(
+        layers, width, feed_forward, seed, likely=likely, unlikely=unlikely
+    ):
         writer.add_tensor(tensor, values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -111,7 +118,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter, chat_template: str) -> None:
 
 
 def _tensors(
-    layers: int, width: int, feed_forward: int, seed: int
+    layers: int, width: int, feed_forward: int, seed: int, *, likely: bytes, unlikely: bytes
 ) -> Iterator[tuple[str, npt.NDArray[np.float32]]]:
     counter = itertools.count()
 
@@ -142,6 +149,8 @@ def _tensors(
     yield "output_norm.weight", ones
     output = noise(VOCABULARY_SIZE, width, 4.0 / width**0.5)
     output[:, 0] = -40.0 / width**0.5
-    for byte in set(ANSWER_CHARACTERS):
+    for byte in set(likely):
         output[len(SPECIAL_TOKENS) + byte, 0] = 40.0 / width**0.5
+    for byte in set(unlikely):
+        output[len(SPECIAL_TOKENS) + byte, 0] = -80.0 / width**0.5
     yield "output.weight", output

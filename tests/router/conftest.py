@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.router.program import RouterProgram
+from tests.router.served import Served
 from tests.router.stub import Stubs
 
 StartRouter = Callable[..., RouterProgram]
@@ -31,3 +32,11 @@ def start_router(tmp_path: Path) -> Iterator[StartRouter]:
     yield start
     for router in started:
         router.stop()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """What tests of client libraries share."""
+    started = Served(tmp_path_factory.mktemp("served"))
+    yield started
+    started.close()

@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import httpx
-import openai
 import pytest
 
 from tests.gguf_factory import write_tiny_gguf
-from tests.router.program import RouterProgram, endpoint, eventually, free_port, revision
-from tests.router.stub import PROCESS
-
-KEY = "backend-key-0123456789"
-
-
-def llama_server(folder: Path, model: Path, port: int) -> subprocess.Popen[bytes]:
-    key_file = folder / "backend-key"
-    key_file.write_text(KEY)
-    arguments = {
-        "--model": str(model), "--host": "127.0.0.1", "--port": str(port), "--alias": "chat",
-        "--ctx-size": "4096", "--parallel": "2", "--threads": "1", "--api-key-file": str(key_file),
-    }  # fmt: skip
-    flat = [part for pair in arguments.items() for part in pair]
-    with (folder / f"llama-{port}.log").open("w") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "puna_node.llama_server", *flat, "--metrics"],
-            stdout=log,
-            stderr=log,
-        )
-
-
-def healthy(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200
-    except httpx.TransportError:
-        return False
+from tests.router.llama import key_file, start_llama_servers
+from tests.router.program import RouterProgram, endpoint, eventually, revision
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +20,8 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProgram]:
     folder = tmp_path_factory.mktemp("llama")
     model = folder / "tiny.gguf"
     write_tiny_gguf(model)
-    ports = [free_port(), free_port()]
     with ExitStack() as stack:
-        for port in ports:
-            process = llama_server(folder, model, port)
-            stack.callback(process.wait, 30)
-            stack.callback(process.kill)
-        for port in ports:
-            eventually(partial(healthy, port), 60)
+        servers = start_llama_servers(stack, folder, model, (), ())
         own = revision(
             defaults={"temperature": 0.25, "max_tokens": 9},
             forced={"top_k": 17},
@@ -70,55 +34,15 @@ def router(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProgram]:
         started = RouterProgram(
             folder,
             [endpoint("chat", own, presets=presets)],
-            {
-                "chat": [
-                    {"address": "127.0.0.1", "port": port, "process": PROCESS} for port in ports
-                ]
-            },
-            apiKeyFile=str(folder / "backend-key"),
+            {"chat": servers},
+            apiKeyFile=str(key_file(folder)),
         )
         stack.callback(started.stop)
         started.wait_healthy(2)
         yield started
 
 
-@pytest.fixture
-def client(router: RouterProgram) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=f"{router.url}/v1", api_key="mine", max_retries=0) as made:
-        yield made
-
-
 MESSAGES: list[Any] = [{"role": "user", "content": "hi"}]
-
-
-def test_an_openai_client_chats(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(model="chat", messages=MESSAGES)
-    assert answer.usage is not None
-    assert answer.usage.completion_tokens == 9
-    assert answer.model == "chat"
-    shorter = client.chat.completions.create(model="chat", messages=MESSAGES, max_tokens=4)
-    assert shorter.usage is not None
-    assert shorter.usage.completion_tokens == 4
-
-
-def test_an_openai_client_streams_with_a_preset(client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(
-        model="chat:short",
-        messages=MESSAGES,
-        stream=True,
-        max_completion_tokens=50,
-        stream_options={"include_usage": True},
-    )
-    chunks = list(stream)
-    assert chunks[-1].usage is not None
-    assert chunks[-1].usage.completion_tokens == 3
-
-
-def test_an_openai_client_lists_models_and_understands_errors(client: openai.OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["chat", "chat:greedy", "chat:short"]
-    assert client.models.retrieve("chat:short").owned_by == "puna"
-    with pytest.raises(openai.NotFoundError, match="there is chat, chat:greedy, chat:short"):
-        client.chat.completions.create(model="gpt-4", messages=MESSAGES)
 
 
 def test_presets_reach_the_server(router: RouterProgram) -> None:

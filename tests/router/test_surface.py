@@ -57,7 +57,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def error(answer: httpx.Response) -> dict[str, Any]:
     assert answer.headers["content-type"] == "application/json"
     document = answer.json()
-    assert document.keys() == {"error"}
+    assert document.keys() == {"type", "error"}
+    assert document["type"] == "error"
     found: dict[str, Any] = document["error"]
     assert found.keys() == {"code", "type", "reason", "message", "request_id"}
     assert found["code"] == answer.status_code

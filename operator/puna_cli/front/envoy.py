@@ -173,13 +173,14 @@ def _error(applies: Document, reason: str, message: str) -> Document:
         "filter": applies,
         "body_format_override": {
             "json_format": {
+                "type": "error",
                 "error": {
                     "code": "%RESPONSE_CODE%",
                     "type": "unavailable_error",
                     "reason": reason,
                     "message": message,
                     "request_id": "%REQ(X-REQUEST-ID)%",
-                }
+                },
             },
             "content_type": "application/json",
         },

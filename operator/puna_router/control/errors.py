@@ -162,4 +162,5 @@ def _format(code: Any, kind: str, reason: str, message: str) -> Resource:
         "message": message,
         "request_id": "%REQ(x-request-id)%",
     }
-    return {"json_format": {"error": error}, "content_type": "application/json"}
+    document = {"type": "error", "error": error}
+    return {"json_format": document, "content_type": "application/json"}

@@ -23,8 +23,12 @@ PINNING_FILTER: Final = "envoy.filters.http.stateful_session"
 COUNTING_FILTER: Final = "envoy.filters.http.json_to_metadata"
 BODY_LIMIT: Final = 32 * 1024 * 1024
 """Largest request body, in bytes: Lua holds it whole."""
-EVENT_LIMIT: Final = 64 * 1024
-"""Largest SSE event that is read for token counts, in bytes."""
+EVENT_LIMIT: Final = 1024 * 1024
+"""Largest SSE event that is read for token counts, in bytes.
+
+The last event of a stream of `/completion` holds the whole prompt beside the counts. Envoy searches
+an unfinished event from its start with every read, so a larger limit costs by its square.
+"""
 
 PICKER_TIMEOUT: Final = "2s"
 """How long a picker that does not answer holds a request up; then Envoy balances by itself.

@@ -86,7 +86,7 @@ local function refuse(handle, status, kind, reason, message, more)
   handle:respond(
     headers,
     string.format(
-      '{"error":{"code":%d,"type":"%s","reason":"%s","message":"%s","request_id":"%s"}}',
+      '{"type":"error","error":{"code":%d,"type":"%s","reason":"%s","message":"%s","request_id":"%s"}}',
       status, kind, reason, message, id
     )
   )

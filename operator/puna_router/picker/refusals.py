@@ -40,7 +40,8 @@ class Refusal(NamedTuple):
             "message": self.message,
             "request_id": plain[:_LONGEST_ID],
         }
-        return json.dumps({"error": error}, separators=(",", ":")).encode()
+        document = {"type": "error", "error": error}
+        return json.dumps(document, separators=(",", ":")).encode()
 
 
 def queue_full(depth: int) -> Refusal:

@@ -123,8 +123,9 @@ class Scheduler:
             # Who shares the server with others comes after them.
             for other in sorted(waiting, key=lambda found: found is endpoint):
                 self._dispatch(other, now, decisions)
-        if endpoint.idle:
-            self._withdrawn.pop(endpoint.name, None)
+        # Another one of this name may be there by now.
+        if endpoint.idle and self._withdrawn.get(endpoint.name) is endpoint:
+            del self._withdrawn[endpoint.name]
         return decisions
 
     def expire(self, now: float) -> list[Decision]:

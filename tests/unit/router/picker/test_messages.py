@@ -162,13 +162,14 @@ def test_a_refusal_is_an_error_document() -> None:
     assert headers == {"content-type": (b"application/json", 2), "retry-after": (b"2", 2)}
     assert refusal.details == "puna_queue_full"
     assert json.loads(refusal.body) == {
+        "type": "error",
         "error": {
             "code": 429,
             "type": "overloaded_error",
             "reason": "queue_full",
             "message": "every slot is busy and 32 requests wait already",
             "request_id": 'id "1"??',
-        }
+        },
     }
     assert answer.dynamic_metadata["puna"]["answered"] is True
 

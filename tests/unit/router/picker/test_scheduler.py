@@ -218,6 +218,19 @@ def test_an_endpoint_that_goes_lets_nobody_wait_and_is_found_again() -> None:
     assert desk.state.picked == 2
 
 
+def test_the_end_of_an_old_request_forgets_no_endpoint_of_the_same_name() -> None:
+    served = config(host("s", 2), keys={"alice": PickerKey(max_concurrency=1)})
+    desk = Desk(config())
+    assert desk.arrive("bob1") == ["bob1: no_healthy_endpoint"]
+    desk.configure(PickerConfig())
+    desk.configure(served)
+    desk.arrive("alice1")
+    desk.configure(PickerConfig())
+    desk.leave("bob1")
+    desk.configure(served)
+    assert desk.arrive("alice2") == ["alice2: key_concurrency"]
+
+
 def test_a_queue_that_becomes_shorter_refuses_those_who_have_no_place() -> None:
     desk = Desk(config(host("s"), depth=5))
     for name in ("x1", "x2", "x3", "y1"):
