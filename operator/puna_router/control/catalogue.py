@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Final
 
-from puna_router.config import EndpointConfig
+from puna_router.config import EndpointConfig, Strategy
 from puna_router.control.world import Resource
 
 LISTED: Final = 40
@@ -46,6 +46,8 @@ def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> Re
         table["only"] = known[0].name
     for config in known:
         table[f"presets/{config.name}"] = _enumerate(sorted(config.presets))
+        if config.strategy is Strategy.PREFIX_AFFINITY:
+            table[f"affine/{config.name}"] = ""
         for name in model_names(config):
             table[f"card/{name}"] = _text(_card(name, config.created))
     if any(config.access for config in known):

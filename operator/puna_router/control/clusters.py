@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from puna_router.config import EndpointConfig, HealthCheckConfig
+from puna_router.config import EndpointConfig, HealthCheckConfig, Strategy
 from puna_router.control import upstream
 from puna_router.control.balancing import balancing
 from puna_router.control.external import ExternalServer
@@ -50,6 +50,7 @@ def cluster(
     Its health goes to the file `events`; `servers` are the external ones among its hosts.
     """
     foreign = bool(config.external)
+    affine = config.strategy is Strategy.PREFIX_AFFINITY
     return {
         "@type": _CLUSTER,
         "name": cluster_name(config.name, revision),
@@ -69,7 +70,9 @@ def cluster(
         },
         "load_balancing_policy": {"policies": [balancing(config.strategy)]},
         "circuit_breakers": {"thresholds": [_thresholds()]},
-        "typed_extension_protocol_options": _protocol_options(upstream.filters(foreign=foreign)),
+        "typed_extension_protocol_options": _protocol_options(
+            upstream.filters(affine=affine, foreign=foreign)
+        ),
         "upstream_connection_options": {
             "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 30, "keepalive_interval": 10}
         },
@@ -248,7 +251,7 @@ def _protocol_options(filters: list[Resource]) -> Resource:
                 "max_requests_per_connection": REQUESTS_PER_CONNECTION,
             },
             "explicit_http_config": {"http_protocol_options": {}},
-            "http_filters": filters,
+            **({"http_filters": filters} if filters else {}),
         }
     }
 

@@ -31,13 +31,13 @@ def transport(servers: Iterable[ExternalServer]) -> Resource:
     return {"transport_socket_matches": matches} if matches else {}
 
 
-def filters(*, foreign: bool) -> list[Resource]:
-    """Filters of each attempt.
+def filters(*, affine: bool, foreign: bool) -> list[Resource]:
+    """Filters of each attempt; none where there is nothing to do.
 
-    They take away what the choice of a host has been made by. Where `foreign` hosts are, each gets
-    its own key or none.
+    They take away what the choice of a host has been made by, where it is the prompt. Where
+    `foreign` hosts are, each gets its own key or none.
     """
-    mutations: list[Resource] = [{"remove": AFFINITY_HEADER}]
+    mutations: list[Resource] = [{"remove": AFFINITY_HEADER}] if affine else []
     if foreign:
         key = f"%UPSTREAM_METADATA({CREDENTIAL}:authorization)%"
         append = {
@@ -45,6 +45,8 @@ def filters(*, foreign: bool) -> list[Resource]:
             "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
         }
         mutations += [{"remove": "authorization"}, {"append": append}]
+    if not mutations:
+        return []
     return [
         {
             "name": "envoy.filters.http.header_mutation",

@@ -72,9 +72,9 @@ local function scanned_body(handle, headers)
 end
 
 -- Tell who chooses a server what it needs to know of a request that takes a slot.
-local function describe(handle, headers, entry, text, found)
+local function describe(handle, headers, entry, endpoint, text, found)
   headers:replace(SLOTS, "1")
-  if not entry.prompt then
+  if not entry.prompt or not CATALOGUE["affine/" .. endpoint] then
     return
   end
   -- Without it the choice is a worse one, and that is all.
@@ -220,7 +220,7 @@ function envoy_on_request(handle)
     headers:replace(STREAM, stream)
   end
   if entry.slot then
-    describe(handle, headers, entry, text, found)
+    describe(handle, headers, entry, endpoint, text, found)
   end
   if ends_its_connection(entry, path, stream) then
     headers:replace("connection", "close")
