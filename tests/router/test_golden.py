@@ -21,8 +21,8 @@ from puna_router.control.external import SecretData, external_hosts
 from puna_router.control.keys.ring import read_ring
 from puna_router.control.picker_file import picker_config
 from puna_router.control.prepare import prepare
-from puna_router.control.routes import looked_up
 from puna_router.control.secret import Secret
+from puna_router.control.select_filter import looked_up
 from puna_router.control.snapshot import render
 from puna_router.control.static import shape, static_configuration
 from puna_router.control.world import Served, Site, World

@@ -35,7 +35,7 @@ def endpoint_list(configs: Iterable[EndpointConfig]) -> str:
     return _text({"models": models})
 
 
-def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> Resource:
+def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> dict[str, str]:
     """Table of the selecting filter: one key per question it asks."""
     known = list(configs)
     names = [name for config in known for name in public_names(config)]
@@ -55,7 +55,7 @@ def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> Re
     return table
 
 
-def _lists(known: list[EndpointConfig]) -> Resource:
+def _lists(known: list[EndpointConfig]) -> dict[str, str]:
     """What the lists for the holder of a key are put together from."""
     pieces = {"head/v1/models": '{"object":"list","data":[', "head/llm/models": '{"models":['}
     for config in known:

@@ -17,7 +17,7 @@ from typing import Final
 from puna_router.control.world import HEALTH_EVENTS
 from puna_router.picker.config import CONFIG_FILE, STATE_SOCKET
 
-KINDS: Final = ("lds", "rds", "cds", "ecds", "sds")
+KINDS: Final = ("lds", "rds", "cds", "select", "limits", "sds")
 SOCKET_PATH_LIMIT: Final = 103
 """Longest path of a UNIX socket, in bytes: 107 on Linux, 103 on macOS."""
 

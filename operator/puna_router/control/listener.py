@@ -9,14 +9,14 @@ from puna_router.control.clusters import PICKER
 from puna_router.control.errors import METADATA, local_reply_config
 from puna_router.control.headers import ASKED, INTERNAL, NO_TARGET, SESSION, TARGET
 from puna_router.control.keys.limits import LIMITS_FILTER
-from puna_router.control.scripts import select_script, splice_script
+from puna_router.control.scripts import splice_script
+from puna_router.control.select_filter import SELECT_FILTER
 from puna_router.control.tls import transport_socket
 from puna_router.control.world import Resource, Site
 from puna_router.picker.config import MAX_MESSAGE_TIMEOUT
 
 LISTENER: Final = "ingress"
 ROUTES: Final = "main"
-SELECT_FILTER: Final = "puna.select"
 SPLICE_FILTER: Final = "puna.splice"
 PICKING_FILTER: Final = "envoy.filters.http.ext_proc"
 PINNING_FILTER: Final = "envoy.filters.http.stateful_session"
@@ -42,10 +42,11 @@ _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _FILTERS: Final = f"{_TYPES}.filters"
 
 
-def listener(site: Site, routes: Resource, limits: Resource) -> Resource:
+def listener(site: Site, routes: Resource, select: Resource, limits: Resource) -> Resource:
     """The listener; `routes` holds `rds` or `route_config` of the connection manager.
 
-    `limits` holds `config_discovery` or `typed_config` of the filter that counts requests.
+    `select` and `limits` hold `config_discovery` or `typed_config` of the filters that select the
+    virtual host and count requests.
     """
     manager = {
         "@type": f"{_FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
@@ -74,8 +75,7 @@ def listener(site: Site, routes: Resource, limits: Resource) -> Resource:
         "access_log": access_loggers(),
         "http_filters": [
             _session_guard(),
-            # Replaced by the one of the routes, which knows what there is.
-            _lua(SELECT_FILTER, select_script({})),
+            {"name": SELECT_FILTER, **select},
             {"name": LIMITS_FILTER, **limits},
             _picking(),
             _pinning(),

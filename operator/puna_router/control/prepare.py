@@ -9,6 +9,7 @@ from puna_router.control.bootstrap import bootstrap
 from puna_router.control.files import Layout, write
 from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.listener import ROUTES
+from puna_router.control.select_filter import SELECT_FILTER
 from puna_router.control.snapshot import discovery_response, render
 from puna_router.control.tls import CERTIFICATE
 from puna_router.control.world import Site, World
@@ -28,7 +29,8 @@ def prepare(site: Site) -> None:
     first = {
         layout.resource("cds", "cds"): list(empty.clusters.values()),
         layout.resource("rds", ROUTES): [empty.routes],
-        layout.resource("ecds", LIMITS_FILTER): [empty.limits],
+        layout.resource("select", SELECT_FILTER): [empty.select],
+        layout.resource("limits", LIMITS_FILTER): [empty.limits],
         layout.resource("lds", "lds"): [empty.listener] if listens else [],
     }
     for path, resources in first.items():

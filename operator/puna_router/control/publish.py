@@ -19,6 +19,7 @@ from puna_router.control.files import Layout, write
 from puna_router.control.hosts.service import HostsService
 from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.listener import LISTENER, ROUTES
+from puna_router.control.select_filter import SELECT_FILTER, closes
 from puna_router.control.snapshot import Snapshot, discovery_response
 from puna_router.control.world import Resource
 
@@ -41,7 +42,8 @@ _VERSION_OF: Final = {
     "cds": "cluster_manager.cds.version_text",
     "lds": "listener_manager.lds.version_text",
     "rds": f"{_RDS}.version_text",
-    "ecds": f"extension_config_discovery.http_filter.{LIMITS_FILTER}.version_text",
+    "select": f"extension_config_discovery.http_filter.{SELECT_FILTER}.version_text",
+    "limits": f"extension_config_discovery.http_filter.{LIMITS_FILTER}.version_text",
 }
 """The stat that tells which version of a file Envoy runs."""
 
@@ -72,7 +74,9 @@ class Publisher:
     _expected: dict[str, str] = field(default_factory=dict)
     """Versions on disk."""
     _rejections: dict[str, int] = field(default_factory=dict)
-    """Counters of refused updates when the last publication began."""
+    """Counters of refused updates as they were seen last."""
+    _settled: bool = False
+    """Envoy runs everything that was published, so that no refusal of it is to come."""
     _clusters: Mapping[str, Resource] | None = None
     """Clusters in the CDS file."""
     _last: Snapshot | None = None
@@ -81,8 +85,9 @@ class Publisher:
 
     async def publish(self, snapshot: Snapshot) -> Acknowledgement:
         """Bring the files to the snapshot; files that hold it already are left alone."""
-        stats = await self._stats()
-        self._rejections = _rejections(stats)
+        if not self._settled:
+            self._rejections = _rejections(await self._stats())
+        self._settled = False
         present = self._present_clusters()
         new = snapshot.hosts.keys() - present.keys()
         # A cluster that waits for its hosts' first checks would keep the others waiting.
@@ -95,22 +100,38 @@ class Publisher:
             {name: hosts for name, hosts in snapshot.hosts.items() if name not in emptied}
         )
         last, self._last = self._last, snapshot
-        routes_changed = False
         if last is None or last.limits is not snapshot.limits:
-            self._write("ecds", LIMITS_FILTER, [snapshot.limits])
-        if last is None or last.routes is not snapshot.routes:
-            routes_changed = self._write("rds", ROUTES, [snapshot.routes])
+            self._write("limits", LIMITS_FILTER, [snapshot.limits])
+        routes_changed = await self._publish_routes(snapshot, last)
         if last is None or last.listener is not snapshot.listener:
             self._write("lds", "lds", [snapshot.listener])
         gone = present.keys() - snapshot.clusters.keys()
         if routes_changed and (gone or emptied):
-            version = self._expected["rds"]
-            await self._until("routes", lambda now: now.get(f"{_RDS}.version_text") == version)
+            await self._until("routes", self._runs("rds"))
         self.hosts.put({name: snapshot.hosts[name] for name in emptied})
         if gone or self._clusters is not snapshot.clusters:
             self._write_clusters(snapshot.clusters)
         self.hosts.keep(snapshot.hosts)
         return await self.acknowledged()
+
+    async def _publish_routes(self, snapshot: Snapshot, last: Snapshot | None) -> bool:
+        """Write routes and the filter that selects among them; whether the routes changed."""
+        first = last is not None and closes(last.table, snapshot.table)
+        news = last is None or last.select is not snapshot.select
+        if news and first and self._write("select", SELECT_FILTER, [snapshot.select]):
+            await self._until("the selecting filter", self._runs("select"))
+        changed = last is None or last.routes is not snapshot.routes
+        changed = changed and self._write("rds", ROUTES, [snapshot.routes])
+        if news and not first:
+            if changed:
+                await self._until("routes", self._runs("rds"))
+            self._write("select", SELECT_FILTER, [snapshot.select])
+        return changed
+
+    def _runs(self, kind: str) -> Callable[[dict[str, str]], bool]:
+        """Whether Envoy runs what was written last."""
+        version = self._expected[kind]
+        return lambda stats: stats.get(_VERSION_OF[kind]) == version
 
     async def acknowledged(self, timeout: float = ACKNOWLEDGE_TIMEOUT) -> Acknowledgement:
         """Wait until Envoy runs what is on disk, or has refused it, or the time is over."""
@@ -122,6 +143,7 @@ class Publisher:
                 stats.get(_VERSION_OF[kind]) == version for kind, version in self._expected.items()
             )
             if complete and self.hosts.taken():
+                self._rejections, self._settled = _rejections(stats), True
                 return Acknowledgement(complete=True)
             if self._listener_refused(stats):
                 details = await self._error_details()

@@ -12,16 +12,13 @@ from puna_router.config import EndpointConfig, PresetConfig, Stickiness
 from puna_router.control import catalogue
 from puna_router.control.clusters import CONTROL, NO_BACKENDS
 from puna_router.control.headers import CLIENT, CLUSTER, HIDDEN, SESSION, SLOTS, TARGET
-from puna_router.control.keys.table import access_table
 from puna_router.control.listener import (
     COUNTING_FILTER,
     PICKING_FILTER,
     PINNING_FILTER,
     ROUTES,
-    SELECT_FILTER,
     SPLICE_FILTER,
 )
-from puna_router.control.scripts import select_script
 from puna_router.control.shares import Shares, shares
 from puna_router.control.splice import filter_context
 from puna_router.control.world import Resource, Served, World, cluster_name
@@ -52,7 +49,7 @@ PREVIOUS_HOSTS: Final = {
 }
 
 
-def route_configuration(world: World, namespace: str | None) -> Resource:
+def route_configuration(world: World) -> Resource:
     """All routes of a router."""
     configs = [served.config for served in world.endpoints]
     hosts = [host for served in world.endpoints for host in endpoint_hosts(served, world)]
@@ -62,12 +59,6 @@ def route_configuration(world: World, namespace: str | None) -> Resource:
         "vhost_header": TARGET,
         "max_direct_response_body_size_bytes": DIRECT_RESPONSE_LIMIT,
         "request_headers_to_remove": list(HIDDEN),
-        "typed_per_filter_config": {
-            SELECT_FILTER: {
-                "@type": _LUA,
-                "source_code": {"inline_string": select_script(looked_up(world, namespace))},
-            }
-        },
         "virtual_hosts": [*hosts, _own_pages(configs)],
     }
     if world.api_key is not None:
@@ -78,13 +69,6 @@ def route_configuration(world: World, namespace: str | None) -> Resource:
             }
         ]
     return configuration
-
-
-def looked_up(world: World, namespace: str | None) -> Resource:
-    """What the selecting filter knows: names, and keys."""
-    configs = [served.config for served in world.endpoints]
-    names = catalogue.lookup_table(configs, namespace)
-    return names | access_table(configs, world.keys, world.routers)
 
 
 def endpoint_hosts(served: Served, world: World) -> list[Resource]:

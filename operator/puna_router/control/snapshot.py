@@ -16,6 +16,7 @@ from puna_router.control.keys.limits import LIMITS_FILTER, limits
 from puna_router.control.keys.ring import KeyRing
 from puna_router.control.listener import ROUTES, listener
 from puna_router.control.routes import route_configuration
+from puna_router.control.select_filter import SELECT_FILTER, looked_up, select_filter
 from puna_router.control.shares import Shares, shares
 from puna_router.control.world import (
     CONTROL_SOCKET,
@@ -45,6 +46,10 @@ class Snapshot:
     routes: Resource
     limits: Resource
     """Configuration of the filter that counts requests."""
+    select: Resource
+    """Configuration of the filter that selects the virtual host."""
+    table: Mapping[str, str]
+    """What that filter looks things up in."""
     clusters: dict[str, Resource] = field(default_factory=dict)
     hosts: dict[str, Resource] = field(default_factory=dict)
     """Hosts by cluster name."""
@@ -97,11 +102,21 @@ def render(world: World, site: Site, previous: Rendered | None = None) -> Render
     ):
         routes = previous.snapshot.routes
     else:
-        routes = route_configuration(world, site.namespace)
+        routes = route_configuration(world)
+    table = looked_up(world, site.namespace)
+    if previous is not None and table == previous.snapshot.table:
+        select = previous.snapshot.select
+    else:
+        select = _extension(SELECT_FILTER, select_filter(table))
     known = (
         previous.snapshot.listener
         if previous
-        else listener(site, {"rds": _rds(site)}, _limits_source(site))
+        else listener(
+            site,
+            {"rds": _rds(site)},
+            _filter_source(site, "select", SELECT_FILTER, select),
+            _filter_source(site, "limits", LIMITS_FILTER, limited),
+        )
     )
     hosts = {
         cluster_name(served.config.name, revision.name): load_assignment(
@@ -113,7 +128,13 @@ def render(world: World, site: Site, previous: Rendered | None = None) -> Render
         for revision in served.revisions
     }
     snapshot = Snapshot(
-        listener=known, routes=routes, limits=limited, clusters=clusters, hosts=hosts
+        listener=known,
+        routes=routes,
+        limits=limited,
+        select=select,
+        table=table,
+        clusters=clusters,
+        hosts=hosts,
     )
     return Rendered(snapshot, configs, servers, split, world.api_key, world.keys, world.routers)
 
@@ -165,11 +186,11 @@ def _rds(site: Site) -> Resource:
     return {"route_config_name": ROUTES, "config_source": file_source(site, "rds", ROUTES)}
 
 
-def _limits_source(site: Site) -> Resource:
+def _filter_source(site: Site, kind: str, name: str, extension: Resource) -> Resource:
     return {
         "config_discovery": {
-            "config_source": file_source(site, "ecds", LIMITS_FILTER),
-            "type_urls": [limits((), {}, 1)["@type"]],
+            "config_source": file_source(site, kind, name),
+            "type_urls": [extension["typed_config"]["@type"]],
         }
     }
 

@@ -8,6 +8,7 @@ from puna_router.control.clusters import cluster, control, load_assignment, no_b
 from puna_router.control.keys.limits import limits
 from puna_router.control.listener import listener
 from puna_router.control.routes import route_configuration
+from puna_router.control.select_filter import looked_up, select_filter
 from puna_router.control.world import Resource, Served, Site, World, cluster_name, revisions
 
 _SOCKET = "/run/puna/any.sock"
@@ -34,12 +35,13 @@ def static_configuration(configs: tuple[EndpointConfig, ...]) -> Resource:
             name = cluster_name(config.name, revision.name)
             source = {"type": "STATIC", "load_assignment": _untyped(load_assignment(name, ()))}
             clusters.append(cluster(config, revision.name, source, events="/dev/null"))
-    routes = _untyped(route_configuration(world, "default"))
+    routes = _untyped(route_configuration(world))
+    select = {"typed_config": select_filter(looked_up(world, "default"))}
     limited = {"typed_config": limits(configs, {}, 1)}
     return {
         **process("/run/puna/admin.sock", "/dev/null"),
         "static_resources": {
-            "listeners": [_untyped(listener(_SITE, {"route_config": routes}, limited))],
+            "listeners": [_untyped(listener(_SITE, {"route_config": routes}, select, limited))],
             "clusters": [
                 _untyped(resource)
                 for resource in (*clusters, no_backends(), picker(_SOCKET), control(_SOCKET))

@@ -1,5 +1,5 @@
 -- Chooses the virtual host of a request, that is its endpoint and preset, from path, Host header and body. What
--- exists is looked up in CATALOGUE, a table that is put in front of this module with the routes.
+-- exists is looked up in CATALOGUE, a table that is put in front of this module.
 
 local GENERATE = { ["/llm/generate"] = "false", ["/llm/generate/stream"] = "true" }
 local OWN_PAGES = { ["/health"] = true, ["/v1/models"] = true, ["/llm/models"] = true }

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from puna_router.config import AccessConfig, ApiKey, EndpointConfig
 from puna_router.control.keys.rate import opens, rate_of
 from puna_router.control.keys.ring import KeyRing
-from puna_router.control.world import Resource
+
+KEYED: Final = "keyed/"
+"""What the entry of an endpoint that requires a key begins with."""
 
 
 def access_table(
     configs: Iterable[EndpointConfig], rings: Mapping[str, KeyRing], routers: int
-) -> Resource:
+) -> dict[str, str]:
     """Entries of all endpoints that require a key; those of one whose ring is unknown are closed.
 
     What a client may read of it says nothing about Secrets.
     """
-    table: Resource = {}
+    table: dict[str, str] = {}
     for config in configs:
         access = config.access
         if access is None:
             continue
-        table[f"keyed/{config.name}"] = "true"
+        table[f"{KEYED}{config.name}"] = "true"
         ring = rings.get(access.secret)
         if ring is None or ring.closed is not None:
             table[f"closed/{config.name}"] = f"the API keys of {config.name} cannot be read"
