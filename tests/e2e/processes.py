@@ -64,12 +64,16 @@ def container_process(pod: Manifest, container: str) -> psutil.Process:
         "llama-server": (pod["status"].get("podIP", "-"), "--sse-ping-interval"),
         "control": ("puna_router", "--listen=" + pod["status"].get("podIP", "-"), "serve"),
         "envoy": (f"/{uid[:8]}/", "--config-path"),
+        "picker": ("--listen=" + pod["status"].get("podIP", "-"), "--guarded"),
     }[container]
     matching = [
         process
         for process in psutil.process_iter(["cmdline"])
         if all(any(mark in word for word in process.info["cmdline"] or ()) for mark in marks)
     ]
+    # A picker's guard has the picker's command line.
+    parents = {process.ppid() for process in matching}
+    matching = [process for process in matching if process.pid not in parents]
     # Whoever waits for a process has its command line nowhere, so only the process itself is left.
     assert len(matching) == 1, f"{container} of {name}: {[p.info['cmdline'] for p in matching]}"
     return matching[0]

@@ -379,7 +379,7 @@ def assert_one_stable_one_wanted(cluster: FakeCluster) -> None:
     assert roles.count("candidate") <= 1
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(canary_steps(), st.lists(HAPPENINGS | ORDERS, max_size=40))
 def test_a_canary_ends_whatever_the_order_of_things(
     steps: list[dict[str, int]], happenings: list[Happening]
@@ -406,7 +406,7 @@ def test_a_canary_ends_whatever_the_order_of_things(
     assert len(cluster.deployed()) == 1
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     canary_steps(),
     st.lists(
@@ -437,7 +437,7 @@ def test_the_share_of_a_canary_never_falls_by_itself(
         share = now
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(HAPPENINGS | ORDERS, max_size=20), st.frozensets(st.integers(0, 9)))
 def test_an_operator_that_is_killed_in_the_middle_changes_no_end_state(
     happenings: list[Happening], applied: frozenset[int]
@@ -455,7 +455,7 @@ def test_an_operator_that_is_killed_in_the_middle_changes_no_end_state(
     assert whole.config() == cut_short.config()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(HAPPENINGS | ORDERS, max_size=30))
 def test_a_plan_carried_out_is_planned_again(happenings: list[Happening]) -> None:
     cluster = a_cluster(*TIMED, replicas=2)

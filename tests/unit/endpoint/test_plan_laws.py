@@ -44,7 +44,7 @@ def children_of(made: Plan[Any]) -> tuple[Manifest, ...]:
     return made.children
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(situations())
 def test_whatever_is_observed_gives_a_plan_and_equal_inputs_give_equal_plans(
     situation: Situation,
@@ -59,7 +59,7 @@ def test_whatever_is_observed_gives_a_plan_and_equal_inputs_give_equal_plans(
     assert (ready.type, bool(ready.message)) == ("Ready", ready.status != "True")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(situations(), st.randoms(use_true_random=False))
 def test_the_order_in_which_things_are_observed_changes_nothing(
     situation: Situation, random: Any
@@ -82,7 +82,7 @@ def test_the_order_in_which_things_are_observed_changes_nothing(
     assert plan(resource, seen, knobs, NOW) == plan(resource, other, knobs, NOW)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(endpoints())
 def test_every_child_is_named_labelled_and_ours(wanted: Wanted) -> None:
     resource, presets = wanted
@@ -100,7 +100,7 @@ def test_every_child_is_named_labelled_and_ours(wanted: Wanted) -> None:
             assert len(value) <= 63
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(endpoints(), endpoints())
 def test_no_change_of_a_spec_moves_a_selector(one: Wanted, other: Wanted) -> None:
     moved = other[0].model_copy(update={"metadata": one[0].metadata})
@@ -116,7 +116,7 @@ def test_no_change_of_a_spec_moves_a_selector(one: Wanted, other: Wanted) -> Non
         assert before[key] == after[key]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(endpoints())
 def test_a_selector_finds_its_own_pods_and_no_others(wanted: Wanted) -> None:
     deployments = [
@@ -128,7 +128,7 @@ def test_a_selector_finds_its_own_pods_and_no_others(wanted: Wanted) -> None:
         assert (selected <= labels) is (one is other)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(endpoints())
 def test_the_router_and_the_fetcher_read_what_they_are_given(wanted: Wanted) -> None:
     children = children_of(planned(*wanted))
@@ -142,7 +142,7 @@ def test_the_router_and_the_fetcher_read_what_they_are_given(wanted: Wanted) -> 
             assert f"--uri={wanted[0].spec.model.uri}" in arguments
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(endpoints())
 def test_every_endpoint_comes_to_rest(wanted: Wanted) -> None:
     resource, presets = wanted
@@ -184,7 +184,7 @@ def test_long_names_keep_their_difference_in_a_digest(one: str, other: str) -> N
     assert len(child_name("x", one)) <= 63
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(endpoints(), min_size=2, max_size=4, unique_by=lambda item: item[0].metadata.name))
 def test_children_of_two_endpoints_never_share_a_name(several: list[Wanted]) -> None:
     keys = [

@@ -80,7 +80,7 @@ def assert_settled(cluster: FakeCluster) -> None:
     assert cluster.condition("Ready") == ready
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(HAPPENINGS, max_size=40))
 def test_a_surge_ends_whatever_the_order_and_no_router_sends_into_the_void(
     happenings: list[Happening],
@@ -97,7 +97,7 @@ def test_a_surge_ends_whatever_the_order_and_no_router_sends_into_the_void(
     assert_settled(cluster)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(["Surge", "Replace"]),
     st.lists(HAPPENINGS | STRATEGY_CHANGES, max_size=40),
@@ -114,7 +114,7 @@ def test_a_rollout_ends_even_if_its_strategy_changes_on_the_way(
     assert_settled(cluster)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=6))
 def test_under_replace_two_processes_never_run_at_once(models: list[int]) -> None:
     cluster = a_cluster("Replace")
@@ -131,7 +131,7 @@ def test_under_replace_two_processes_never_run_at_once(models: list[int]) -> Non
     assert_settled(cluster)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(HAPPENINGS, max_size=20), st.frozensets(st.integers(0, 9)))
 def test_a_crash_between_two_children_changes_no_end_state(
     happenings: list[Happening], applied: frozenset[int]
@@ -152,7 +152,7 @@ def test_a_crash_between_two_children_changes_no_end_state(
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(HAPPENINGS, max_size=30))
 def test_a_status_changes_a_transition_time_only_with_its_condition(
     happenings: list[Happening],
@@ -170,7 +170,7 @@ def test_a_status_changes_a_transition_time_only_with_its_condition(
                 assert new.last_transition_time == now
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(HAPPENINGS, max_size=30))
 def test_a_plan_carried_out_is_planned_again(happenings: list[Happening]) -> None:
     cluster = a_cluster()
@@ -183,7 +183,7 @@ def test_a_plan_carried_out_is_planned_again(happenings: list[Happening]) -> Non
     assert again.events == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(HAPPENINGS, max_size=20))
 def test_another_operator_restarts_no_server(happenings: list[Happening]) -> None:
     cluster = a_cluster()

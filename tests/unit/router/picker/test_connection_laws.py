@@ -82,7 +82,7 @@ def taken(data: list[bytes]) -> tuple[list[Event], bytes, int]:
     return events, server.take(), len(server)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(HELLOS, TALK, st.lists(st.integers(0, 10**6), max_size=8))
 def test_a_split_anywhere_gives_the_same_events_and_bytes(
     hello: bytes, talk: bytes, cuts: list[int]
@@ -90,7 +90,7 @@ def test_a_split_anywhere_gives_the_same_events_and_bytes(
     assert taken([hello + talk]) == taken(chunks(hello + talk, cuts))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from([1, 3, 5]), st.binary(max_size=40)), max_size=6))
 def test_a_byte_at_a_time_gives_the_same_answers(asked: list[tuple[int, bytes]]) -> None:
     begun: set[int] = set()
@@ -112,7 +112,7 @@ def test_a_byte_at_a_time_gives_the_same_answers(asked: list[tuple[int, bytes]])
     assert len(whole.connection) == 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(HELLOS, TALK, st.lists(st.integers(0, 10**6), max_size=5))
 def test_whatever_comes_in_the_counters_end_at_zero(
     hello: bytes, talk: bytes, cuts: list[int]
