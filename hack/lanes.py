@@ -1,8 +1,7 @@
 """`make test`: the checks and all tiers of tests, side by side where they do not disturb.
 
-Checks and tests of values take the processor time that the others leave: the builds, which take
-minutes the first time, and the tests that wait for processes and for an API server. Whole clusters
-run beside nothing else that has to be in time.
+Builds, which take minutes the first time, get the processor time that checks and tests of values
+and of single processes leave. Tests with an API server follow the builds; whole clusters run alone.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def pytest_job(name: str, *arguments: str) -> Job:
 
 
 def modest(job: Job) -> Job:
-    """The same with what processor time others leave."""
+    """The same with what processor time others leave: no test should wait for a compiler."""
     return replace(job, argv=(*MODESTLY, *job.argv))
 
 
@@ -58,11 +57,11 @@ def jobs() -> tuple[Job, ...]:
     api = pytest_job("tests with an API server", "-m", "api and not e2e")
     clusters = pytest_job("tests with a whole cluster", "-m", "e2e")
     return (
-        modest(Job("check", ("make", "check"))),
-        modest(replace(values, after=("check",))),
-        programs,
-        replace(tools, after=(programs.name,)),
-        replace(processes, after=(tools.name,)),
+        Job("check", ("make", "check")),
+        replace(values, after=("check",)),
+        replace(processes, after=(values.name,)),
+        modest(programs),
+        modest(replace(tools, after=(programs.name,))),
         replace(api, after=(tools.name,)),
         replace(clusters, after=(processes.name, api.name)),
     )

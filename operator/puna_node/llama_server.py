@@ -32,6 +32,8 @@ from puna_node.llama_flags import (
 DRAIN_SECONDS: Final = 25.0
 """Longest wait for requests in flight after SIGTERM; below the usual 30 s of grace."""
 POLL_SECONDS: Final = 0.02
+FLUSH_SECONDS: Final = 0.3
+"""Time for the last bytes of answers: a slot is free before they are sent."""
 _BUSY: Final = re.compile(r"^llamacpp:requests_(?:processing|deferred) ([0-9.]+)", re.MULTILINE)
 
 
@@ -126,12 +128,16 @@ def serve(parameters: Any) -> NoReturn:
 
 def _drain(server: Any) -> None:
     deadline = time.monotonic() + DRAIN_SECONDS
+    worked = False
     while time.monotonic() < deadline:
         answer = server.handle_metrics()
         text = answer.decode() if isinstance(answer, bytes) else str(answer)
         if busy_requests(text) == 0:
-            return
+            break
+        worked = True
         time.sleep(POLL_SECONDS)
+    if worked:
+        time.sleep(FLUSH_SECONDS)
 
 
 def _listens(address: str) -> bool:

@@ -129,6 +129,7 @@ def test_who_waits_goes_on_where_the_endpoint_goes_on(
     router.wait_healthy(1)
     # The old server is gone before the new one is there.
     router.update(before, {"chat": []})
+    eventually(lambda: metric(router, 'puna_router_slots{endpoint="chat"}') == 0)
     pool, answers = burst(router, 3)
     eventually(lambda: metric(router, 'puna_router_queue_depth{endpoint="chat"}') == 3)
     after = [endpoint("chat", revision("bbbbbbbb", process="00000002"))]
