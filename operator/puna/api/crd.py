@@ -11,8 +11,9 @@ from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
 from puna.api.resource import Column, Resource
 from puna.api.schema import resource_schema
+from puna.api.trainingjob import TrainingJob
 
-KINDS: Final[tuple[type[Resource], ...]] = (LLMEndpoint, Preset)
+KINDS: Final[tuple[type[Resource], ...]] = (LLMEndpoint, TrainingJob, Preset)
 """Every custom resource, in the order of the docs."""
 
 

@@ -30,13 +30,16 @@ def _rule(
 OPERATOR_RULES: Final[tuple[PolicyRule, ...]] = (
     # What users write, and its status.
     _rule(GROUP, "llmendpoints", "presets", verbs=_READ),
-    _rule(GROUP, "llmendpoints/status", verbs=("patch",)),
+    _rule(GROUP, "llmendpoints/status", "trainingjobs/status", verbs=("patch",)),
+    # `ttlSecondsAfterFinished` is the end of the TrainingJob itself.
+    _rule(GROUP, "trainingjobs", verbs=(*_READ, "delete")),
     # Leave to name owners with blockOwnerDeletion, which strict clusters (OpenShift) ask for: the
-    # endpoint, and the anchor of a namespace's router.
-    _rule(GROUP, "llmendpoints/finalizers", verbs=("update",)),
+    # endpoint, the training job, and the anchor of a namespace's router.
+    _rule(GROUP, "llmendpoints/finalizers", "trainingjobs/finalizers", verbs=("update",)),
     _rule("", "configmaps/finalizers", verbs=("update",), names=("puna-router",)),
     # Children.
     _rule("apps", "deployments", "controllerrevisions", verbs=_OWN),
+    _rule("batch", "jobs", verbs=_OWN),
     _rule("", "configmaps", "services", "serviceaccounts", verbs=_OWN),
     _rule("policy", "poddisruptionbudgets", verbs=_OWN),
     _rule("networking.k8s.io", "networkpolicies", verbs=_OWN),

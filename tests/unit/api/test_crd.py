@@ -95,6 +95,6 @@ def test_equal_models_give_equal_bytes() -> None:
 
 
 def test_an_endpoint_can_be_scaled_and_a_preset_has_no_status() -> None:
-    endpoint, preset = (crd["spec"]["versions"][0] for crd in custom_resource_definitions())
+    endpoint, _, preset = (crd["spec"]["versions"][0] for crd in custom_resource_definitions())
     assert endpoint["subresources"]["scale"]["specReplicasPath"] == ".spec.replicas"
     assert preset["subresources"] == {}

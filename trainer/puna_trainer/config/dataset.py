@@ -33,7 +33,10 @@ class Dataset(Document):
     """Data to learn from."""
 
     uri: Annotated[
-        str, Field(max_length=2048, pattern=r"^(file:///|pvc://|https?://|hf://|s3://)[^\s?#]+(\?\S*)?$")
+        str,
+        Field(
+            max_length=2048, pattern=r"^(file:///|pvc://|https?://|hf://|s3://)[^\s?#]+(\?\S*)?$"
+        ),
     ]
     """A file, a folder or an archive (.zip, .tar, .tar.gz, .tgz): file:///path, pvc://claim/path,
     http(s)://host/path, hf://datasets/organization/repository/path or s3://bucket/path."""
@@ -58,7 +61,7 @@ class Dataset(Document):
     validation_percent: Annotated[int, Field(ge=1, le=50)] = 10
     """Percent of the training data that is held back to choose the best checkpoint. Test data of
     the dataset itself is never used for that."""
-    max_bytes: Annotated[int, Field(ge=1)] | None = None
+    max_bytes: Annotated[int, Field(ge=1, le=2**50)] | None = None
     """Size in bytes that a download must not exceed."""
 
 

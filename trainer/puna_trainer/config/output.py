@@ -92,7 +92,7 @@ class Evaluation(Document):
 
     questions: Annotated[tuple[Question, ...], Field(max_length=64)] = ()
     """Texts to go on with (LanguageModel)."""
-    baseline_perplexity: Annotated[float, Field(gt=0)] | None = None
+    baseline_perplexity: Annotated[float, Field(gt=0, le=1_000_000_000)] | None = None
     """Perplexity of an older model with the same tokenizer and data."""
     max_regression_percent: Annotated[int, Field(ge=0, le=1000)] = 5
     """Percent by which the perplexity may be worse than the baseline's."""

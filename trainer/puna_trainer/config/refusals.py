@@ -147,9 +147,7 @@ def _hyperparameters(run: Run) -> Iterator[Refusal]:
             f"{chosen.accumulation_steps} is no divisor of batchSize {chosen.batch_size}",
         )
     if chosen.precision is Precision.FLOAT16 and run.device not in {Device.CUDA, Device.AUTO}:
-        yield Refusal(
-            "hyperparameters.precision", f"float16 needs cuda, {run.device} has bfloat16"
-        )
+        yield Refusal("hyperparameters.precision", f"float16 needs cuda, {run.device} has bfloat16")
     if run.task is Task.LANGUAGE_MODEL and chosen.augmentation is not Augmentation.NONE:
         yield Refusal("hyperparameters.augmentation", "varies images; a LanguageModel has none")
 
@@ -189,5 +187,7 @@ def _shape_fields(model: Model) -> list[str]:
     return [field for field in given if field != "name"]
 
 
-def _any_of(names: frozenset[DatasetFormat] | frozenset[ArtifactType] | tuple[StageName, ...]) -> str:
+def _any_of(
+    names: frozenset[DatasetFormat] | frozenset[ArtifactType] | tuple[StageName, ...],
+) -> str:
     return " or ".join(sorted(names))

@@ -57,7 +57,9 @@ STAGES_OF: dict[Task, tuple[StageName, ...]] = {
 class Run(Document):
     """One run: what to train, on what, how, and where the results go."""
 
-    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+    name: Annotated[
+        str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    ]
     """Name of the run and of its model."""
     task: Task
     """What the model is trained for."""
