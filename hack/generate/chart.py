@@ -34,6 +34,7 @@ DEFINITIONS: Final = {
             "resourceName": {"type": ["string", "null"]},
             "runtimeClass": {"type": ["string", "null"]},
             "gpuLayers": {"type": "integer", "minimum": 0},
+            "trainerImage": {"type": "string", "minLength": 1},
         },
     },
     "resources": {

@@ -10,9 +10,10 @@ from typing import Any
 
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
+from puna.api.trainingjob import TrainingJob
 from puna.cluster.client import Client
 from puna.cluster.events import EventSender
-from puna.cluster.pod_logs import FetchLogs
+from puna.cluster.pod_logs import PodLogs
 from puna.cluster.references import References
 from puna.cluster.resources import ResourceType
 from puna.cluster.telemetry import Telemetry
@@ -28,6 +29,8 @@ from puna.settings import Settings
 from puna.store import Change, Store, version_of
 from puna.triggers import wakes
 from puna.wakeups import Wakeups
+from puna_fetch.config import Progress as FetchProgress
+from puna_trainer.progress import Progress as TrainerProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,21 @@ class Context:
     unlabelled: Unlabelled
     references: References
     telemetry: Telemetry
-    logs: FetchLogs
+    fetch_logs: PodLogs[FetchProgress]
+    training_logs: PodLogs[TrainerProgress]
     events: EventSender
     wakeups: Wakeups
     metrics: Metrics
     clock: Callable[[], datetime]
     endpoints: Parsed[LLMEndpoint]
     presets: Parsed[Preset]
+    training_jobs: Parsed[TrainingJob]
     obstacles: dict[str, Finding] = field(default_factory=dict)
     """What keeps a namespace's router from being built, by namespace."""
     acknowledged: dict[Ref, str] = field(default_factory=dict)
     """Digest of the document that all routers ran when they were asked last, by endpoint."""
+    told: dict[Key, datetime] = field(default_factory=dict)
+    """When the status of a TrainingJob was last written."""
     rewritten: dict[ObjectKey, tuple[Manifest, tuple[object, ...]]] = field(default_factory=dict)
     """Children that admission changed on the way in: what we wanted, and what became of it."""
     comparisons: Comparisons = field(default_factory=Comparisons)

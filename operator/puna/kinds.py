@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
-from puna.cluster.resources import ENDPOINTS
+from puna.api.training_status import TrainingJobStatus
+from puna.api.trainingjob import TrainingJob
+from puna.cluster.resources import ENDPOINTS, TRAINING_JOBS
 from puna.context import Context
 from puna.core.findings import Finding
 from puna.core.plan import Manifest, Ref
@@ -24,8 +26,12 @@ from puna.observe import (
     observe_namespace,
     starting_seconds,
 )
+from puna.observe_training import find_training_job, observe_training
 from puna.store import Store, ref_of
-from puna.triggers import ENDPOINT, NAMESPACE, endpoint_key
+from puna.training.observed import ObservedTraining
+from puna.training.plan import plan as plan_training
+from puna.training.unreadable import unreadable_status as unreadable_training
+from puna.triggers import ENDPOINT, NAMESPACE, TRAINING_JOB, endpoint_key
 
 
 def _endpoint_owner(_: Store, endpoint: LLMEndpoint) -> Manifest | None:
@@ -70,6 +76,18 @@ LLM_ENDPOINT: Final[Kind[LLMEndpoint, ObservedEndpoint, LLMEndpointStatus]] = Ki
     always=("Deployment", "ControllerRevision", "ConfigMap", "Service"),
     settles=starting_seconds,
 )
+TRAINING: Final[Kind[TrainingJob, ObservedTraining, TrainingJobStatus]] = Kind(
+    name=TRAINING_JOB,
+    find=find_training_job,
+    observe=observe_training,
+    plan=plan_training,
+    owner=lambda _, job: job.owner_reference(),
+    status=StoredStatus(TRAINING_JOBS, lambda job: job.status, unreadable_training),
+    tell=None,
+    first=frozenset(),
+    always=("ConfigMap", "Job"),
+    settles=lambda *_: 0.0,
+)
 ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, Finding | None]] = Kind(
     name=NAMESPACE,
     find=find_namespace,
@@ -84,5 +102,6 @@ ROUTER_NAMESPACE: Final[Kind[RouterNamespace, ObservedNamespace, Finding | None]
 )
 KINDS: Final[Mapping[str, Kind[Any, Any, Any]]] = {
     LLM_ENDPOINT.name: LLM_ENDPOINT,
+    TRAINING.name: TRAINING,
     ROUTER_NAMESPACE.name: ROUTER_NAMESPACE,
 }

@@ -6,6 +6,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from puna.training_metrics import TrainingMetrics
+
 DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -58,6 +60,7 @@ class Metrics:
         self.objects: Final = Gauge(
             "puna_objects", "Objects held in memory, by kind.", ("kind",), registry=self.registry
         )
+        self.training: Final = TrainingMetrics(self.registry)
         self.events_dropped: Final = Counter(
             "puna_events_dropped_total",
             "Events of Kubernetes that could not be delivered.",

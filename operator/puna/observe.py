@@ -13,15 +13,14 @@ from puna.api.conditions import find
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
 from puna.api.reasons import ConditionType
-from puna.cluster.pod_logs import is_running
 from puna.context import Context
 from puna.core.naming import BACKEND_KEY_NAME, ROUTER_NAME
 from puna.core.ownership import field_set, is_controlled_by
 from puna.core.plan import Manifest, Ref
 from puna.core.readiness import is_ready
 from puna.endpoint.accept import claim_names, secret_names
+from puna.endpoint.diagnosis import is_fetching
 from puna.endpoint.effective import preset_names
-from puna.endpoint.model_volume import FETCH
 from puna.endpoint.observed import ObservedEndpoint, RouterObservation
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
 from puna.parsed import InvalidResourceError
@@ -81,6 +80,7 @@ def find_endpoint(context: Context, ref: Ref) -> LLMEndpoint | None:
     manifest = context.store.find(ENDPOINT, ref)
     if manifest is None or "deletionTimestamp" in manifest["metadata"]:
         context.acknowledged.pop(ref, None)
+        context.told.pop(endpoint_key(ref), None)
         return None
     return context.endpoints.parse(manifest)
 
@@ -258,10 +258,10 @@ async def _claims(context: Context, endpoint: LLMEndpoint) -> dict[str, Manifest
 def _progress(context: Context, ref: Ref, pods: Iterable[Manifest]) -> dict[str, Progress]:
     """Return the last progress of every Pod that fetches, and have its log followed."""
     found = {
-        pod["metadata"]["name"]: context.logs.progress(
+        pod["metadata"]["name"]: context.fetch_logs.progress(
             ref_of(pod), lambda: context.wakeups.wake(endpoint_key(ref))
         )
         for pod in pods
-        if is_running(pod, FETCH)
+        if is_fetching(pod)
     }
     return {name: progress for name, progress in found.items() if progress is not None}

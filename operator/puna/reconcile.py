@@ -100,6 +100,8 @@ async def reconcile(
         await work.store_status(kind.status, kind.status.read(resource), plan.status, plan.events)
     if kind.tell is not None:
         kind.tell(context, key.ref, plan.status)
+    if plan.expired:
+        await work.expire()
     return Outcome(_again(plan, work), work.rejected)
 
 
@@ -227,8 +229,15 @@ class _Pass:
             live = await self.context.apply_status(stored.resource, status.to_dict(), by=self.key)
         except NotFoundError:
             return  # deleted meanwhile
+        self.context.told[self.key] = self.context.clock()
         for event in events:
             self.context.events.emit(live, event, self.context.clock())
+
+    async def expire(self) -> None:
+        """Delete the resource itself, and with it everything that it owns."""
+        manifest = self.context.store.find(self.key.kind, self.key.ref)
+        if manifest is not None:
+            await self.context.client.delete(key_of(manifest), manifest["metadata"]["uid"])
 
     def is_stale(self, manifest: Manifest) -> bool:
         """Return whether a child is to be applied."""

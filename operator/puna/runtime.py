@@ -17,10 +17,11 @@ import aiohttp
 
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
+from puna.api.trainingjob import TrainingJob
 from puna.cluster.client import Client
 from puna.cluster.connection import Connection, connect
 from puna.cluster.events import EventSender
-from puna.cluster.pod_logs import FetchLogs, is_running
+from puna.cluster.pod_logs import PodLogs, Told
 from puna.cluster.references import References
 from puna.cluster.reflector import Reflector
 from puna.cluster.resources import WATCHED
@@ -29,6 +30,7 @@ from puna.cluster.unlabelled import Unlabelled
 from puna.context import Context
 from puna.core.readiness import condition_of
 from puna.core.trim import trim
+from puna.endpoint.diagnosis import is_fetching
 from puna.endpoint.model_volume import FETCH
 from puna.health import Limits, Vitals
 from puna.kinds import KINDS
@@ -38,11 +40,18 @@ from puna.parsed import Parsed
 from puna.passes import Passes
 from puna.settings import Settings
 from puna.store import Change, Store
-from puna.triggers import ENDPOINT, initial_wakes
+from puna.training.job import TRAINER
+from puna.training.outcome import is_running
+from puna.triggers import ENDPOINT, TRAINING_JOB, initial_wakes
 from puna.wakeups import Wakeups
+from puna_fetch.config import Progress as FetchProgress
+from puna_trainer.progress import Progress as TrainerProgress
 
 VITALS_SECONDS: Final = 1.0
 FLUSH_SECONDS: Final = 0.5
+FETCH_LINES: Final = 1
+TRAINER_LINES: Final = 16
+"""Other programs' lines may stand behind the trainer's last progress."""
 
 log = logging.getLogger(__name__)
 
@@ -84,13 +93,17 @@ class Runtime:
             unlabelled=Unlabelled(client),
             references=References(client),
             telemetry=Telemetry(plain),
-            logs=FetchLogs(client, FETCH, lambda pod: is_running(store.find("Pod", pod), FETCH)),
+            fetch_logs=PodLogs(client, store, Told(FetchProgress, FETCH, is_fetching, FETCH_LINES)),
+            training_logs=PodLogs(
+                client, store, Told(TrainerProgress, TRAINER, is_running, TRAINER_LINES)
+            ),
             events=EventSender(client, self.metrics.events_dropped.inc),
             wakeups=wakeups,
             metrics=self.metrics,
             clock=lambda: datetime.now(UTC),
             endpoints=Parsed(LLMEndpoint),
             presets=Parsed(Preset),
+            training_jobs=Parsed(TrainingJob),
         )
         self._reflectors = [
             Reflector(
@@ -113,7 +126,8 @@ class Runtime:
                 for part in parts:
                     group.create_task(part)
         finally:
-            await self.context.logs.close()
+            await self.context.fetch_logs.close()
+            await self.context.training_logs.close()
             await self.context.telemetry.close()
 
     async def _reconcile(self) -> None:
@@ -121,8 +135,12 @@ class Runtime:
         context = self.context
         await context.store.synced.wait()
         took = time.monotonic() - self._started
-        count = len(list(context.store.all(ENDPOINT)))
-        log.info("all lists are in after %.2f s: %d LLMEndpoints", took, count)
+        log.info(
+            "all lists are in after %.2f s: %d LLMEndpoints, %d TrainingJobs",
+            took,
+            context.store.count(ENDPOINT),
+            context.store.count(TRAINING_JOB),
+        )
         for wake in initial_wakes(context.store):
             context.wakeups.wake(wake.key, delay=wake.delay, urgent=wake.urgent)
         passes = Passes(KINDS, context)
@@ -174,3 +192,4 @@ class Runtime:
         )
         for ready in ("True", "False", "Unknown"):
             self.metrics.endpoints.labels(ready).set(counts[ready])
+        self.metrics.training.show(store.all(TRAINING_JOB))

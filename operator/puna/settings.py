@@ -26,10 +26,14 @@ VERSION_TAG: Final = "0.1.0"
 IMAGE_PUNA: Final = "ghcr.io/puna-dev/puna"
 IMAGE_ROUTER: Final = "ghcr.io/puna-dev/router"
 IMAGE_LLAMA_SERVER: Final = "ghcr.io/puna-dev/llama-server"
+IMAGE_TRAINER: Final = "ghcr.io/puna-dev/trainer"
 ServiceType: TypeAlias = Literal["ClusterIP", "NodePort", "LoadBalancer"]
+Rendezvous: TypeAlias = Literal["Service", "Volume"]
 ValueT = TypeVar("ValueT")
+WordT = TypeVar("WordT", bound=str)
 LARGEST_PORT: Final = 65535
 SERVICE_TYPES: Final[tuple[ServiceType, ...]] = ("ClusterIP", "NodePort", "LoadBalancer")
+RENDEZVOUS: Final[tuple[Rendezvous, ...]] = ("Service", "Volume")
 
 
 class SettingsError(ValueError):
@@ -52,6 +56,8 @@ class AcceleratorProfile:
     """RuntimeClass of the Pod."""
     gpu_layers: int = 0
     """Layers that llama-server offloads (`--gpu-layers`)."""
+    trainer_image: str = f"{IMAGE_TRAINER}:{VERSION_TAG}-cpu"
+    """Image of the trainer."""
 
 
 DEFAULT_ACCELERATORS: Final[Mapping[Accelerator, AcceleratorProfile]] = {
@@ -61,6 +67,7 @@ DEFAULT_ACCELERATORS: Final[Mapping[Accelerator, AcceleratorProfile]] = {
         tolerations=({"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},),
         resource_name="nvidia.com/gpu",
         gpu_layers=999,
+        trainer_image=f"{IMAGE_TRAINER}:{VERSION_TAG}-cuda",
     ),
     Accelerator.METAL: AcceleratorProfile(
         image=f"{IMAGE_LLAMA_SERVER}:{VERSION_TAG}-metal",
@@ -75,6 +82,7 @@ DEFAULT_ACCELERATORS: Final[Mapping[Accelerator, AcceleratorProfile]] = {
         ),
         resource_name=RESOURCE_METAL,
         gpu_layers=999,
+        trainer_image=f"{IMAGE_TRAINER}:{VERSION_TAG}-metal",
     ),
 }
 
@@ -155,7 +163,10 @@ class Settings:
     public_url: str = "http://{endpoint}.{namespace}.svc/v1"
     """Base url shown in an endpoint's status; https:// where it is not set and routers have TLS."""
     model_folders: tuple[str, ...] = ()
-    """Folders of the nodes that `file://` models may lie in."""
+    """Folders of the nodes that `file://` models and datasets may lie in."""
+    training_rendezvous: Rendezvous = "Service"
+    """Where the Pods of one run find each other: Service, by cluster DNS; or Volume, by a file on
+    the output volume, where there is no cluster DNS."""
     model_cache_host_path: str | None = None
     """Folder of the nodes that keeps fetched models; None: a folder of each Pod."""
     allowed_networks: tuple[str, ...] = ()
@@ -194,7 +205,7 @@ class Settings:
                 image=read.text("ROUTER_IMAGE", router.image),
                 replicas=read.number("ROUTER_REPLICAS", router.replicas, at_least=1),
                 bind_address=read.text("ROUTER_BIND_ADDRESS", router.bind_address),
-                service_type=read.service_type(router.service_type),
+                service_type=read.one_of("ROUTER_SERVICE_TYPE", SERVICE_TYPES, router.service_type),
                 drain_seconds=read.number("ROUTER_DRAIN_SECONDS", router.drain_seconds),
                 tls_secret=read.name("ROUTER_TLS_SECRET"),
                 resources=read.router_resources(),
@@ -203,6 +214,9 @@ class Settings:
             ),
             public_url=read.url("PUBLIC_URL", default.public_url),
             model_folders=read.paths("MODEL_FOLDERS"),
+            training_rendezvous=read.one_of(
+                "TRAINING_RENDEZVOUS", RENDEZVOUS, default.training_rendezvous
+            ),
             model_cache_host_path=read.path("MODEL_CACHE_HOST_PATH"),
             allowed_networks=read.networks("ALLOWED_NETWORKS"),
             model_max_bytes=read.number("MODEL_MAX_BYTES", default.model_max_bytes, at_least=1),
@@ -278,14 +292,12 @@ class _Reader:
             raise SettingsError(f"{PREFIX}{name}: {text!r} is not <address>:<port>")
         return text
 
-    def service_type(self, default: ServiceType) -> ServiceType:
-        text = self.text("ROUTER_SERVICE_TYPE", default)
-        for known in SERVICE_TYPES:
-            if text == known:
-                return known
-        raise SettingsError(
-            f"{PREFIX}ROUTER_SERVICE_TYPE: {text!r} is none of {', '.join(SERVICE_TYPES)}"
-        )
+    def one_of(self, name: str, known: tuple[WordT, ...], default: WordT) -> WordT:
+        text = self.text(name, default)
+        for word in known:
+            if text == word:
+                return word
+        raise SettingsError(f"{PREFIX}{name}: {text!r} is none of {', '.join(known)}")
 
     def name(self, name: str) -> str | None:
         text = self.text(name, "")
@@ -335,6 +347,7 @@ class _ProfileOverride(Model):
     resource_name: str | None = None
     runtime_class: str | None = None
     gpu_layers: Annotated[int, Field(ge=0)] = 0
+    trainer_image: Annotated[str, Field(min_length=1)] = ""
 
     def members(self) -> dict[str, Any]:
         """Return those that are set."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from puna.cluster.resources import WATCHED, ResourceType
-from puna.core.naming import INSTANCE
+from puna.core.naming import INSTANCE, LABEL_TRAINING_JOB
 from puna.core.plan import Manifest, ObjectKey, Ref, key_of
 from puna.core.sharing import FieldSetPool
 from puna.core.trim import is_same
@@ -37,10 +37,10 @@ def ref_of(manifest: Manifest) -> Ref:
 
 
 def instance_of(manifest: Manifest) -> Ref | None:
-    """Return the endpoint, or the router of a namespace, that an object's labels name."""
+    """Return the endpoint, the training job or the router that an object's labels name."""
     metadata = manifest["metadata"]
     labels = metadata.get("labels", {})
-    name = labels.get(LABEL_ENDPOINT) or labels.get(INSTANCE)
+    name = labels.get(LABEL_ENDPOINT) or labels.get(LABEL_TRAINING_JOB) or labels.get(INSTANCE)
     return None if name is None else Ref(metadata["namespace"], name)
 
 
@@ -48,6 +48,13 @@ def endpoint_of(manifest: Manifest) -> Ref | None:
     """Return the endpoint that an object's label names."""
     metadata = manifest["metadata"]
     name = metadata.get("labels", {}).get(LABEL_ENDPOINT)
+    return None if name is None else Ref(metadata["namespace"], name)
+
+
+def training_job_of(manifest: Manifest) -> Ref | None:
+    """Return the training job that an object's label names."""
+    metadata = manifest["metadata"]
+    name = metadata.get("labels", {}).get(LABEL_TRAINING_JOB)
     return None if name is None else Ref(metadata["namespace"], name)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
 from puna.api.llmendpoint import LLMEndpoint
+from puna.api.trainingjob import TrainingJob
 from puna.core.keyed_queue import Key
 from puna.core.naming import (
     ANNOTATION_ABORT,
     ANNOTATION_PROMOTE,
+    ANNOTATION_RETRY,
     BACKEND_KEY_NAME,
     COMPONENT,
     COMPONENT_ROUTER,
@@ -18,9 +20,10 @@ from puna.core.naming import (
 from puna.core.ownership import is_controlled_by
 from puna.core.plan import Manifest, Ref
 from puna.core.readiness import condition_of, is_ready
-from puna.store import Change, endpoint_of, ref_of
+from puna.store import Change, endpoint_of, ref_of, training_job_of
 
 ENDPOINT: Final = LLMEndpoint.kind
+TRAINING_JOB: Final = TrainingJob.kind
 NAMESPACE: Final = "Namespace"
 """Kind of the keys of namespaces' routers; it is not watched itself."""
 
@@ -67,6 +70,11 @@ def endpoint_key(ref: Ref) -> Key:
     return Key(ENDPOINT, ref)
 
 
+def training_key(ref: Ref) -> Key:
+    """Return the key of a TrainingJob."""
+    return Key(TRAINING_JOB, ref)
+
+
 def namespace_key(namespace: str) -> Key:
     """Return the key of a namespace's router."""
     return Key(NAMESPACE, Ref(namespace, ROUTER_NAME))
@@ -78,6 +86,8 @@ def wakes(change: Change, store: Lookup) -> Iterator[Wake]:
     kind = manifest["kind"]
     if kind == ENDPOINT:
         yield from _endpoint_changed(change, store)
+    elif kind == TRAINING_JOB:
+        yield from _training_job_changed(change, store)
     elif kind == "Preset":
         yield from _preset_changed(manifest, store)
     elif kind == "Pod" and _component(manifest) == COMPONENT_ROUTER:
@@ -98,6 +108,8 @@ def initial_wakes(store: Lookup) -> Iterator[Wake]:
         uid = manifest["metadata"]["uid"]
         started = any(is_controlled_by(child, uid) for child in store.owned_by(uid))
         yield Wake(endpoint_key(ref), urgent=not started)
+    for manifest in store.all(TRAINING_JOB):
+        yield Wake(training_key(ref_of(manifest)))
     for namespace in sorted(namespaces):
         absent = store.find("ConfigMap", Ref(namespace, ROUTER_NAME)) is None
         yield Wake(namespace_key(namespace), urgent=absent)
@@ -134,6 +146,31 @@ def _orders(endpoint: Manifest) -> list[str | None]:
     """Return what people order of a canary."""
     annotations = endpoint["metadata"].get("annotations", {})
     return [annotations.get(name) for name in (ANNOTATION_PROMOTE, ANNOTATION_ABORT)]
+
+
+def _training_job_changed(change: Change, store: Lookup) -> Iterator[Wake]:
+    before, after = change
+    ref = ref_of(change.manifest)
+    if after is not None:
+        new = before is None or content(before) != content(after) or _retry(before) != _retry(after)
+        yield Wake(training_key(ref), delay=0.0 if new else SETTLE_SECONDS, urgent=new)
+    if before is not None and after is not None and _artifacts(before) == _artifacts(after):
+        return
+    for endpoint in store.in_namespace(ENDPOINT, ref.namespace):
+        followed = endpoint["spec"]["model"].get("trainingJobRef", {}).get("name")
+        if followed == ref.name:
+            yield Wake(endpoint_key(ref_of(endpoint)), urgent=True)
+
+
+def _retry(job: Manifest) -> str | None:
+    retry: str | None = job["metadata"].get("annotations", {}).get(ANNOTATION_RETRY)
+    return retry
+
+
+def _artifacts(job: Manifest) -> Any:
+    """Return what an endpoint that follows a TrainingJob depends on."""
+    status = job.get("status", {})
+    return job["metadata"]["uid"], status.get("artifacts"), condition_of(job, "Complete")
 
 
 def _preset_changed(preset: Manifest, store: Lookup) -> Iterator[Wake]:
@@ -177,7 +214,13 @@ def _child_changed(change: Change) -> Iterator[Wake]:
         before is not None and (after is None or content(before) != content(after))
     )
     delay = 0.0 if urgent or (is_pod and _is_news(change)) else SETTLE_SECONDS
-    for ref in {endpoint_of(side) for side in change if side is not None}:
+    sides = [side for side in change if side is not None]
+    jobs = {ref for ref in map(training_job_of, sides) if ref is not None}
+    for job in jobs:
+        yield Wake(training_key(job), 0.0 if is_pod else delay, urgent)
+    if jobs:
+        return
+    for ref in {endpoint_of(side) for side in sides}:
         if ref is not None:
             yield Wake(endpoint_key(ref), delay, urgent)
         elif not is_pod:

@@ -85,6 +85,7 @@ READ: dict[str, tuple[str, Settings]] = {
         "/srv/models/:/opt:/",
         Settings(model_folders=("/srv/models", "/opt", "/")),
     ),
+    "PUNA_TRAINING_RENDEZVOUS": ("Volume", Settings(training_rendezvous="Volume")),
     "PUNA_MODEL_CACHE_HOST_PATH": (
         "/var/cache/puna",
         Settings(model_cache_host_path="/var/cache/puna"),
@@ -104,6 +105,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("PUNA_ROUTER_REPLICAS", "two", "'two' is not a whole number"),
     ("PUNA_ROUTER_DRAIN_SECONDS", "-1", "-1 is less than 0"),
     ("PUNA_ROUTER_SERVICE_TYPE", "Headless", "'Headless' is none of ClusterIP, NodePort, "),
+    ("PUNA_TRAINING_RENDEZVOUS", "Dns", "'Dns' is none of Service, Volume"),
     ("PUNA_ROUTER_TLS_SECRET", "Chat_TLS", "'Chat_TLS' is not the name of an object"),
     ("PUNA_ROUTER_RESOURCES", '{"sidecar": {}}', ".sidecar.[key]: Input should be 'control', "),
     ("PUNA_ROUTER_RESOURCES", '{"envoy": {"limit": {}}}', ".envoy.limit: "),
@@ -170,6 +172,7 @@ def test_every_member_of_a_profile_can_be_replaced() -> None:
         "resourceName": None,
         "runtimeClass": "fast",
         "gpuLayers": 12,
+        "trainerImage": "registry.example/trainer:2",
     }
     made = Settings.from_env({"PUNA_ACCELERATORS": json.dumps({"cuda": profile})})
     assert made.accelerators[Accelerator.CUDA] == AcceleratorProfile(
@@ -179,6 +182,7 @@ def test_every_member_of_a_profile_can_be_replaced() -> None:
         resource_name=None,
         runtime_class="fast",
         gpu_layers=12,
+        trainer_image="registry.example/trainer:2",
     )
     assert made.accelerators[Accelerator.CPU] == DEFAULT_ACCELERATORS[Accelerator.CPU]
 

@@ -29,6 +29,8 @@
   value: {{ .Values.settings.publicUrl | quote }}
 - name: PUNA_MODEL_FOLDERS
   value: {{ join ":" .Values.settings.modelFolders | quote }}
+- name: PUNA_TRAINING_RENDEZVOUS
+  value: {{ .Values.settings.trainingRendezvous | quote }}
 - name: PUNA_MODEL_CACHE_HOST_PATH
   value: {{ .Values.settings.modelCacheHostPath | quote }}
 - name: PUNA_ALLOWED_NETWORKS

@@ -25,6 +25,8 @@ from puna.core.plan import Manifest, ObjectKey
 from puna.core.standing import taken_over
 
 REQUEST_SECONDS: Final = 15.0
+LINE_BYTES: Final = 8192
+"""Bytes of a log that are read for each line."""
 SERVICE_CREATES: Final = 2
 """Services created at once: the API server allots their addresses one after the other, and more
 at once take longer in all."""
@@ -133,14 +135,20 @@ class Client:
         except NotFoundError:
             return
 
-    async def log_tail(self, namespace: str, pod: str, container: str, timeout: float) -> str:
-        """Return the last line that a container wrote."""
+    async def log_tail(
+        self, namespace: str, pod: str, container: str, *, lines: int, timeout: float
+    ) -> str:
+        """Return the last lines that a container wrote."""
         resource = BY_KIND["Pod"]
         answer = await self._request(
             "get",
             resource,
             resource.path(namespace, pod, "log"),
-            params={"container": container, "tailLines": "1", "limitBytes": "4096"},
+            params={
+                "container": container,
+                "tailLines": str(lines),
+                "limitBytes": str(lines * LINE_BYTES),
+            },
             timeout=timeout,
             decode=False,
         )

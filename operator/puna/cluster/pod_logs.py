@@ -1,44 +1,68 @@
-"""Progress of model fetches, followed through the logs of the Pods that fetch (ADR 0003)."""
+"""Progress of Pods, followed through their logs (ADR 0003): of model fetches and of training."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from puna.cluster.client import Client
 from puna.cluster.errors import ClusterError
 from puna.core.plan import Manifest, Ref
-from puna_fetch.config import Progress
 
-INTERVAL_SECONDS: Final = 2.0
+INTERVAL_SECONDS: Final = 2.5
+"""Between two reads of a log: two reads fit between two writes of a status."""
 READ_SECONDS: Final = 2.0
-READS: Final = 4
+READS: Final = 16
+"""Logs read at once."""
 
 log = logging.getLogger(__name__)
 
+DocumentT = TypeVar("DocumentT", bound=BaseModel)
 
-class FetchLogs:
-    """The last progress line of every Pod that fetches. No pass ever waits for a log."""
 
-    def __init__(self, client: Client, container: str, is_fetching: Callable[[Ref], bool]) -> None:
-        """Read the logs of `container` for as long as `is_fetching` says so of its Pod."""
+class Lookup(Protocol):
+    """What a follower reads of the store."""
+
+    def find(self, kind: str, ref: Ref) -> Manifest | None:
+        """Return an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Generic[DocumentT]):
+    """What progress is, and where it is told."""
+
+    document: type[DocumentT]
+    """A line counts as progress if it parses as this."""
+    container: str
+    is_running: Callable[[Manifest | None], bool]
+    """Whether the container of a Pod runs."""
+    lines: int
+    """Lines from the end of the log that are looked at."""
+
+
+class PodLogs(Generic[DocumentT]):
+    """The last progress of every Pod that tells some. No pass ever waits for a log."""
+
+    def __init__(self, client: Client, store: Lookup, told: Told[DocumentT]) -> None:
+        """Read logs for as long as their containers run, and once more when they have ended."""
         self._client = client
-        self._container = container
-        self._is_fetching = is_fetching
-        self._known: dict[Ref, Progress] = {}
+        self._store = store
+        self._told = told
+        self._known: dict[Ref, DocumentT] = {}
         self._followers: dict[Ref, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(READS)
 
-    def progress(self, pod: Ref, changed: Callable[[], None]) -> Progress | None:
+    def progress(self, pod: Ref, changed: Callable[[], None]) -> DocumentT | None:
         """Return what a Pod last said; follow it from now on and call `changed` on news."""
-        if pod not in self._followers:
-            follower = asyncio.create_task(self._follow(pod, changed))
-            self._followers[pod] = follower
-            follower.add_done_callback(lambda _: self._ended(pod))
+        follower = self._followers.get(pod)
+        if follower is None or (follower.done() and self._is_running(pod)):
+            self._forget()
+            self._followers[pod] = asyncio.create_task(self._follow(pod, changed))
         return self._known.get(pod)
 
     async def close(self) -> None:
@@ -49,33 +73,48 @@ class FetchLogs:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _follow(self, pod: Ref, changed: Callable[[], None]) -> None:
-        while self._is_fetching(pod):
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while True:
+            # Looked at before the read: what is said last is read after the end.
+            running = self._is_running(pod)
             async with self._slots:
                 progress = await self._read(pod)
             if progress is not None and progress != self._known.get(pod):
                 self._known[pod] = progress
                 changed()
-            await asyncio.sleep(INTERVAL_SECONDS)
+            if not running:
+                return
+            due = max(due + INTERVAL_SECONDS, clock())
+            await asyncio.sleep(due - clock())
 
-    async def _read(self, pod: Ref) -> Progress | None:
-        """Read the last line; a log that cannot be read, or holds something else, says nothing."""
+    def _is_running(self, pod: Ref) -> bool:
+        return self._told.is_running(self._store.find("Pod", pod))
+
+    async def _read(self, pod: Ref) -> DocumentT | None:
+        """Read the end of a log; one that cannot be read, or holds none, says nothing."""
         try:
-            line = await self._client.log_tail(
-                pod.namespace, pod.name, self._container, READ_SECONDS
+            text = await self._client.log_tail(
+                pod.namespace,
+                pod.name,
+                self._told.container,
+                lines=self._told.lines,
+                timeout=READ_SECONDS,
             )
-            return Progress.model_validate_json(line)
-        except (ClusterError, ValidationError) as error:
-            log.debug("Pod %s/%s: no progress in its log: %s", pod.namespace, pod.name, error)
+        except ClusterError as error:
+            log.debug("Pod %s/%s: its log cannot be read: %s", pod.namespace, pod.name, error)
             return None
+        for line in reversed(text.splitlines()):
+            if line.startswith("{"):
+                try:
+                    return self._told.document.model_validate_json(line)
+                except ValidationError:
+                    continue
+        return None
 
-    def _ended(self, pod: Ref) -> None:
-        self._followers.pop(pod, None)
-        self._known.pop(pod, None)
-
-
-def is_running(pod: Manifest | None, container: str) -> bool:
-    """Return whether an init container of a Pod runs."""
-    return pod is not None and any(
-        status["name"] == container and "running" in status.get("state", {})
-        for status in pod.get("status", {}).get("initContainerStatuses", ())
-    )
+    def _forget(self) -> None:
+        """Let go of Pods that are no more."""
+        for pod, follower in list(self._followers.items()):
+            if follower.done() and self._store.find("Pod", pod) is None:
+                del self._followers[pod]
+                self._known.pop(pod, None)

@@ -8,6 +8,7 @@ from typing import Final
 from puna.api import API_VERSION
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
+from puna.api.trainingjob import TrainingJob
 from puna.core.naming import BACKEND_KEY_NAME, FIELD_MANAGER, MANAGED_BY
 
 
@@ -36,9 +37,11 @@ class ResourceType:
 _OURS: Final = f"{MANAGED_BY}={FIELD_MANAGER}"
 
 ENDPOINTS: Final = ResourceType(API_VERSION, LLMEndpoint.kind, LLMEndpoint.plural)
+TRAINING_JOBS: Final = ResourceType(API_VERSION, TrainingJob.kind, TrainingJob.plural)
 PRESETS: Final = ResourceType(API_VERSION, Preset.kind, Preset.plural)
 PODS: Final = ResourceType("v1", "Pod", "pods", _OURS)
 DEPLOYMENTS: Final = ResourceType("apps/v1", "Deployment", "deployments", _OURS)
+JOBS: Final = ResourceType("batch/v1", "Job", "jobs", _OURS)
 SERVICES: Final = ResourceType("v1", "Service", "services", _OURS)
 SECRETS: Final = ResourceType(
     "v1", "Secret", "secrets", field_selector=f"metadata.name={BACKEND_KEY_NAME}"
@@ -49,6 +52,7 @@ EVENTS: Final = ResourceType("v1", "Event", "events")
 
 CHILDREN: Final = (
     DEPLOYMENTS,
+    JOBS,
     ResourceType("apps/v1", "ControllerRevision", "controllerrevisions", _OURS),
     SERVICES,
     ResourceType("v1", "ConfigMap", "configmaps", _OURS),
@@ -60,6 +64,6 @@ CHILDREN: Final = (
     SECRETS,
 )
 """Everything that a plan may hold."""
-WATCHED: Final = (ENDPOINTS, PRESETS, PODS, *CHILDREN)
+WATCHED: Final = (ENDPOINTS, TRAINING_JOBS, PRESETS, PODS, *CHILDREN)
 """Everything that the store holds."""
 BY_KIND: Final = {resource.kind: resource for resource in (*WATCHED, CLAIMS, EVENTS)}

@@ -27,10 +27,17 @@ ANNOTATION_PROMOTE: Final = "puna.dev/promote"
 """On an LLMEndpoint: the revision that is to take over."""
 ANNOTATION_ABORT: Final = "puna.dev/abort"
 """On an LLMEndpoint: the revision that is to get no more requests."""
+ANNOTATION_RETRY: Final = "puna.dev/retry"
+"""On a TrainingJob that failed: any value that it did not have before lets it run again."""
+LABEL_TRAINING_JOB: Final = "puna.dev/training-job"
+"""Name of the TrainingJob that an object belongs to."""
+LABEL_RUN: Final = "puna.dev/run"
+"""Number of the Job that a TrainingJob's object belongs to."""
 ANNOTATION_CONFIG_DIGEST: Final = "puna.dev/config-digest"
 
 COMPONENT_MODEL: Final = "llama-server"
 COMPONENT_ROUTER: Final = "router"
+COMPONENT_TRAINER: Final = "trainer"
 ROUTER_NAME: Final = "puna-router"
 """Name of every shared object of a namespace's router."""
 ROUTER_SECRETS_NAME: Final = "puna-router-secrets"
@@ -96,3 +103,12 @@ def endpoint_labels(
     if process is not None:
         extra[LABEL_PROCESS] = process
     return labels(instance=endpoint, component=component, extra=extra)
+
+
+def training_labels(job: str, run: int) -> dict[str, str]:
+    """Return the labels of a child of one TrainingJob."""
+    return labels(
+        instance=job,
+        component=COMPONENT_TRAINER,
+        extra={LABEL_TRAINING_JOB: job, LABEL_RUN: str(run)},
+    )

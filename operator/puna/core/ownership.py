@@ -59,6 +59,43 @@ def field_set(live: Manifest, api_version: str) -> FieldSet | None:
     return None
 
 
+def applied_part(live: Manifest) -> Manifest:
+    """Return of a live object what we have applied of it, with the values that it has now.
+
+    To apply that again changes nothing: so an object that may not change is wanted as it is.
+    """
+    metadata = live["metadata"]
+    part: Manifest = {
+        "apiVersion": live["apiVersion"],
+        "kind": live["kind"],
+        "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+    }
+    owned_fields = field_set(live, live["apiVersion"])
+    if owned_fields is None:
+        return part
+    found: Manifest = _extract(live, owned_fields)
+    return found | part | {"metadata": found.get("metadata", {}) | part["metadata"]}
+
+
+def _extract(live: Any, fields: FieldSet) -> Any:
+    """Return the leaves of a value that a field set names; all of it if it names none below."""
+    below = {path: sub for path, sub in fields.items() if path != "."}
+    if not below:
+        return live if not fields or not isinstance(live, dict | list) else type(live)()
+    if isinstance(live, dict):
+        return {
+            path[2:]: _extract(live[path[2:]], sub)
+            for path, sub in below.items()
+            if path[2:] in live
+        }
+    items = _Items(live)
+    return [
+        _parsed(path) if path[:2] == "v:" else _extract(item, sub)
+        for path, sub in below.items()
+        if path[:2] == "v:" or (item := items.get(_parsed(path))) is not None
+    ]
+
+
 def is_ours(entry: Manifest) -> bool:
     """Return whether an entry of `managedFields` stands for what we applied (its status apart)."""
     return (

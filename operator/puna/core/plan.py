@@ -56,6 +56,8 @@ class Plan(Generic[StatusT]):
     """When to look again without being woken."""
     partial: bool = False
     """Whether children that are not in the set stay as they are."""
+    expired: bool = False
+    """Whether the resource itself is to be deleted, and with it everything that it owns."""
 
 
 def key_of(manifest: Manifest) -> ObjectKey:

@@ -40,7 +40,8 @@ _POD_STATUS: Final = (
     "containerStatuses",
 )
 _DEPLOYMENT_STATUS: Final = ("observedGeneration", "updatedReplicas")
-_KEEP_NO_FIELDS: Final = frozenset({"LLMEndpoint", "Preset", "Pod"})
+_JOB_STATUS: Final = ("startTime", "completionTime", "conditions")
+_KEEP_NO_FIELDS: Final = frozenset({"LLMEndpoint", "TrainingJob", "Preset", "Pod"})
 """Kinds that are not applied, so that nobody asks what is ours of them."""
 
 
@@ -48,8 +49,9 @@ def trim(manifest: Manifest) -> Manifest:
     """Return what is worth keeping of an object from the API server.
 
     Of a Pod: its metadata, `spec.nodeName` and its status. Of a Deployment's status: which
-    generation it speaks of, `updatedReplicas`, and what went wrong. Of all objects everything but
-    other managers' entries in `managedFields` and annotations that nobody reads.
+    generation it speaks of, `updatedReplicas`, and what went wrong. Of a Job's status: its times
+    and conditions. Of all objects everything but other managers' entries in `managedFields` and
+    annotations that nobody reads.
     """
     kind = manifest["kind"]
     metadata = {
@@ -73,6 +75,9 @@ def trim(manifest: Manifest) -> Manifest:
         trimmed["status"] = {name: status[name] for name in _POD_STATUS if name in status}
     elif kind == "Deployment":
         trimmed["status"] = _deployment_status(manifest.get("status", {}))
+    elif kind == "Job":
+        status = manifest.get("status", {})
+        trimmed["status"] = {name: status[name] for name in _JOB_STATUS if name in status}
     return trimmed
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
-from pathlib import PurePosixPath
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointSpec, ModelSource, Pool
 from puna.api.preset import Server
 from puna.api.reasons import Reason
 from puna.api.resource import LocalObjectReference, SecretKeyReference
+from puna.core.addresses import folder_of, refused_host
 from puna.core.findings import Check, Finding
 from puna.endpoint.effective import meant_server, pools_of, preset_names
 from puna.endpoint.observed import ObservedEndpoint
 from puna.endpoint.routing import effective_routing
+from puna.placement import contradiction
 from puna.settings import Settings
-from puna_fetch.addresses import parse_networks, refusal
 from puna_fetch.config import model_path
 
 
@@ -59,13 +58,6 @@ def _secrets(spec: LLMEndpointSpec) -> dict[str, str]:
     return {field: ref.name for field, ref in refs.items() if ref is not None}
 
 
-def folder_of(uri: str, folders: tuple[str, ...]) -> str | None:
-    """Return the longest allowed folder that holds the path of a file:// uri."""
-    path = PurePosixPath(unquote(urlsplit(uri).path))
-    holding = [folder for folder in folders if path.is_relative_to(folder)]
-    return max(holding, key=len, default=None)
-
-
 def model_uri_names_a_file(value: AcceptInput) -> Finding | None:
     """Refuse what the schema's pattern lets through and no path can be made of."""
     model, namespace = value.endpoint.spec.model, value.endpoint.metadata.namespace
@@ -99,14 +91,14 @@ def node_selectors_agree(value: AcceptInput) -> Finding | None:
     """Refuse a label that the accelerator's nodes cannot have."""
     spec = value.endpoint.spec
     for pool in pools_of(spec):
-        needed = value.settings.accelerators[pool.accelerator].node_selector
-        for label, wanted in needed.items():
-            if pool.node_selector.get(label, wanted) != wanted:
-                return Finding(
-                    Reason.INVALID_SPEC,
-                    f"{_field(spec, pool)}.nodeSelector: accelerator {pool.accelerator} runs on "
-                    f"nodes with {label}={wanted}; remove {label}",
-                )
+        profile = value.settings.accelerators[pool.accelerator]
+        needed = contradiction(profile, pool.node_selector)
+        if needed is not None:
+            return Finding(
+                Reason.INVALID_SPEC,
+                f"{_field(spec, pool)}.nodeSelector: accelerator {pool.accelerator} runs on "
+                f"nodes with {needed}; remove {needed.partition('=')[0]}",
+            )
     return None
 
 
@@ -137,7 +129,9 @@ def external_addresses_are_allowed(value: AcceptInput) -> Finding | None:
             host, _ = parts.hostname or "", parts.port
         except ValueError as error:
             return Finding(Reason.INVALID_SPEC, f"{field}: {external.url}: {error}")
-        problem = _refused_host(host, value.settings)
+        problem = refused_host(
+            host, value.settings.allowed_networks, api_server=value.settings.api_server_host
+        )
         if problem is not None:
             return Finding(
                 Reason.ADDRESS_REFUSED,
@@ -145,18 +139,6 @@ def external_addresses_are_allowed(value: AcceptInput) -> Finding | None:
                 "name",
             )
     return None
-
-
-def _refused_host(host: str, settings: Settings) -> str | None:
-    """Return what a host is that must not be connected to; None if it may, or is a name."""
-    networks = parse_networks(settings.allowed_networks)
-    is_api_server = host == settings.api_server_host
-    try:
-        if any(ip_address(host) in network for network in networks):
-            return None
-        return f"{host} is the API server" if is_api_server else refusal(host, networks)
-    except ValueError:
-        return f"{host} is the API server" if is_api_server else None
 
 
 def streams_are_kept_alive(value: AcceptInput) -> Finding | None:

@@ -77,11 +77,11 @@ def diagnose(pods: Iterable[Manifest], deployments: Iterable[Manifest]) -> Diagn
     )
 
 
-def is_fetching(pod: Manifest) -> bool:
+def is_fetching(pod: Manifest | None) -> bool:
     """Return whether the Pod's init container `fetch` is running."""
-    statuses = pod.get("status", {}).get("initContainerStatuses", ())
-    return any(
-        status["name"] == FETCH and "running" in status.get("state", {}) for status in statuses
+    return pod is not None and any(
+        status["name"] == FETCH and "running" in status.get("state", {})
+        for status in pod.get("status", {}).get("initContainerStatuses", ())
     )
 
 

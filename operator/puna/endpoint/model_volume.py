@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from puna.api.llmendpoint import ModelSource
+from puna.core.addresses import folder_of
 from puna.core.plan import Manifest
-from puna.endpoint.accept import folder_of
 from puna.settings import Settings
 from puna_fetch.config import MODELS_MOUNT, SOURCE_MOUNT, FetchRequest, model_path
 

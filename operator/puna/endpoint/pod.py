@@ -23,6 +23,7 @@ from puna.endpoint.arguments import (
 )
 from puna.endpoint.effective import Effective
 from puna.endpoint.model_volume import FETCH, model_volume
+from puna.placement import container_resources, placement
 from puna.settings import AcceleratorProfile, Settings
 
 SERVER: Final = "llama-server"
@@ -116,17 +117,10 @@ def pod_template(
     server["args"] = server["args"] + pool_arguments(
         threads=threads, limits=pool.resources.limits, gpu_layers=profile.gpu_layers
     )
-    resources = _resources(pool, profile)
+    resources = container_resources(profile, pool.resources, pool.accelerator_count)
     if resources:
         server["resources"] = resources
-    spec: Manifest = base | {"containers": [server]}
-    selector = dict(profile.node_selector) | pool.node_selector
-    if selector:
-        spec["nodeSelector"] = selector
-    if profile.tolerations:
-        spec["tolerations"] = [dict(toleration) for toleration in profile.tolerations]
-    if profile.runtime_class is not None:
-        spec["runtimeClassName"] = profile.runtime_class
+    spec: Manifest = base | {"containers": [server]} | placement(profile, pool.node_selector)
     spec["topologySpreadConstraints"] = [
         {
             "maxSkew": 1,
@@ -143,16 +137,6 @@ def selector_labels(endpoint: str, pool: str, process: str) -> dict[str, str]:
     """Return the labels that tell the Pods of one Deployment from all others."""
     labels = endpoint_labels(endpoint, COMPONENT_MODEL, pool=pool, process=process)
     return {key: value for key, value in labels.items() if key.startswith("puna.dev/")}
-
-
-def _resources(pool: Pool, profile: AcceleratorProfile) -> Manifest:
-    """Return requests and limits; extended resources need both to be equal."""
-    requests, limits = dict(pool.resources.requests), dict(pool.resources.limits)
-    if profile.resource_name is not None:
-        requests[profile.resource_name] = str(pool.accelerator_count)
-        limits[profile.resource_name] = str(pool.accelerator_count)
-    resources = {"requests": requests, "limits": limits}
-    return {key: value for key, value in resources.items() if value}
 
 
 def _health(*, period: int, failures: int) -> Manifest:

@@ -114,7 +114,8 @@ class StoredRevision:
         frozen = self.data.accelerators.get(accelerator)
         if frozen is None:
             return settings.accelerators[accelerator]
-        return AcceleratorProfile(
+        return replace(
+            settings.accelerators[accelerator],
             image=frozen.image,
             node_selector=frozen.node_selector,
             tolerations=frozen.tolerations,

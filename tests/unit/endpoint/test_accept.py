@@ -6,13 +6,13 @@ import pytest
 
 from puna.api.llmendpoint import ModelSource
 from puna.api.reasons import Reason
+from puna.core.addresses import folder_of
 from puna.core.findings import first_finding
 from puna.core.plan import ObjectKey
 from puna.endpoint.accept import (
     REFERENCE_CHECKS,
     SPEC_CHECKS,
     claim_names,
-    folder_of,
     secret_names,
 )
 from tests.factories import HTTPS_MODEL, accept_input, endpoint, observed, preset, presets

@@ -78,7 +78,10 @@ def test_revisions_are_read_newest_first_and_without_those_that_go() -> None:
 def test_a_revision_keeps_the_hardware_profiles_of_its_day() -> None:
     newer = settings(
         accelerators={
-            kind: AcceleratorProfile(image="registry.example/llama-server:2")
+            kind: AcceleratorProfile(
+                image="registry.example/llama-server:2",
+                trainer_image=DEFAULT_ACCELERATORS[kind].trainer_image,
+            )
             for kind in Accelerator
         }
     )

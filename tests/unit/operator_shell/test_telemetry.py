@@ -15,11 +15,13 @@ from aiohttp import web
 from puna.api.reasons import EventReason
 from puna.cluster.client import Client
 from puna.cluster.events import EventSender, event_object
-from puna.cluster.pod_logs import FetchLogs, is_running
+from puna.cluster.pod_logs import READS, PodLogs, Told
 from puna.cluster.references import References
 from puna.cluster.telemetry import Telemetry
 from puna.cluster.unlabelled import Unlabelled
 from puna.core.plan import Event, Ref
+from puna.endpoint.diagnosis import is_fetching
+from puna_fetch.config import Progress
 from puna_router.config import RouterState
 from tests.unit.operator_shell.api_server import Answer, Server, document, failure, serving
 from tests.unit.operator_shell.objects import endpoint, pod
@@ -34,6 +36,17 @@ async def router() -> AsyncIterator[tuple[Server, Telemetry]]:
         telemetry = Telemetry(session, port=int(connection.host.rsplit(":", 1)[1]))
         yield server, telemetry
         await telemetry.close()
+
+
+class Pods:
+    """A store without objects."""
+
+    def find(self, kind: str, ref: Ref) -> None:
+        """Find nothing."""
+
+
+async def answer_text(text: str) -> web.Response:
+    return web.Response(text=text)
 
 
 def client(connection: object) -> Client:
@@ -104,7 +117,8 @@ async def test_progress_is_followed_while_a_pod_fetches() -> None:
         line = {"stage": "Downloading", "completedBytes": 5, "totalBytes": 9}
         server.answers = [document(line)]
         fetching = True
-        logs = FetchLogs(client(connection), "fetch", lambda _: fetching)
+        told = Told(Progress, "fetch", lambda _: fetching, lines=1)
+        logs = PodLogs(client(connection), Pods(), told)
         woken = asyncio.Event()
         ref = Ref("team", "chat-x")
         assert logs.progress(ref, woken.set) is None
@@ -115,31 +129,49 @@ async def test_progress_is_followed_while_a_pod_fetches() -> None:
         query = server.queries()[0]
         assert (query["container"], query["tailLines"]) == ("fetch", "1")
         fetching = False
-        await asyncio.sleep(2.2)
-        assert len(server.requests) == 1
+        await asyncio.sleep(6)
+        assert len(server.requests) == 2, "what was said last is read once more"
+        await logs.close()
+
+
+async def test_progress_is_found_among_other_lines() -> None:
+    async with serving() as (server, connection):
+        line = '{"stage": "Verifying", "completedBytes": 5}'
+        text = f"{line}\nWarning: {{}}\n{{}}\n"
+        server.answers = [lambda _: answer_text(text)]
+        logs = PodLogs(
+            client(connection), Pods(), Told(Progress, "fetch", lambda _: False, lines=16)
+        )
+        woken = asyncio.Event()
+        logs.progress(Ref("team", "chat-x"), woken.set)
+        await asyncio.wait_for(woken.wait(), 2)
+        progress = logs.progress(Ref("team", "chat-x"), woken.set)
+        assert progress is not None
+        assert progress.completed_bytes == 5
+        assert server.queries()[0]["tailLines"] == "16"
         await logs.close()
 
 
 async def test_logs_that_hang_hold_nobody_up() -> None:
     async with serving() as (server, connection):
         server.answers = [hang]
-        logs = FetchLogs(client(connection), "fetch", lambda _: True)
+        told = Told(Progress, "fetch", lambda _: True, lines=1)
+        logs = PodLogs(client(connection), Pods(), told)
         began = time.monotonic()
-        for number in range(20):
+        for number in range(READS + 4):
             assert logs.progress(Ref("team", f"chat-{number}"), nobody) is None
         assert time.monotonic() - began < 0.2
         await asyncio.sleep(0.3)
-        assert len(server.requests) == 4
+        assert len(server.requests) == READS
         await logs.close()
 
 
 def test_a_fetch_runs_while_its_container_does() -> None:
     running = pod("p", ready=False)
     running["status"]["initContainerStatuses"] = [{"name": "fetch", "state": {"running": {}}}]
-    assert is_running(running, "fetch")
-    assert not is_running(running, "other")
-    assert not is_running(pod("p", ready=True), "fetch")
-    assert not is_running(None, "fetch")
+    assert is_fetching(running)
+    assert not is_fetching(pod("p", ready=True))
+    assert not is_fetching(None)
 
 
 async def test_events_are_sent_in_the_background_and_survive_a_busy_server() -> None:

@@ -1,0 +1,137 @@
+"""Shown: what the status tells of the trainer's words, and how often it is written for them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from puna.api.training_status import (
+    CheckpointStatus,
+    Lineage,
+    TrainingJobStatus,
+    TrainingProgress,
+)
+from puna_trainer.progress import CurvePoint, Hashes, Progress, Result
+
+WRITE_INTERVAL: Final = timedelta(seconds=5)
+"""Between two writes of a status that differ in numbers alone."""
+DIGITS: Final = 4
+"""Significant digits of shown numbers: one that has not changed causes no write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The parts of a status that the trainer tells."""
+
+    progress: TrainingProgress | None
+    checkpoints: CheckpointStatus
+    lineage: Lineage
+    held_back: bool = False
+    """Whether there is something newer, which waits for its turn."""
+
+
+def shown(
+    before: TrainingJobStatus, said: Progress | None, result: Result | None, *, due: bool
+) -> Shown:
+    """Return what is to be shown: the newest at once if the stage is another, else when it is due.
+
+    Args:
+        before: the status so far.
+        said: the last line of progress.
+        result: the trainer's last word.
+        due: whether the status may be written for numbers alone.
+    """
+    old = Shown(before.progress, before.checkpoints, before.lineage)
+    if said is not None and (old.progress is None or said.updated_at > old.progress.updated_at):
+        new = Shown(_progress(said), _checkpoints(old, said), _lineage(old, said.hashes))
+        moved = old.progress is None or (old.progress.stage, old.progress.done) != (
+            said.stage,
+            said.done,
+        )
+        old = new if due or moved or result is not None else Shown(*_parts(old), held_back=True)
+    return old if result is None else _with_result(old, result)
+
+
+def is_due(told_at: datetime | None, now: datetime) -> bool:
+    """Return whether a status may be written for numbers alone."""
+    return told_at is None or now - told_at >= WRITE_INTERVAL
+
+
+def rounded(number: float | None) -> float | None:
+    """Return a number with few significant digits; None for one that is none."""
+    if number is None or not math.isfinite(number):
+        return None
+    return float(f"{number:.{DIGITS}g}")
+
+
+def _parts(old: Shown) -> tuple[TrainingProgress | None, CheckpointStatus, Lineage]:
+    return old.progress, old.checkpoints, old.lineage
+
+
+def _progress(said: Progress) -> TrainingProgress:
+    return TrainingProgress(
+        stage=said.stage,
+        done=said.done,
+        epoch=said.epoch,
+        total_epochs=said.total_epochs,
+        step=said.step,
+        total_steps=said.total_steps,
+        loss=rounded(said.loss),
+        val_loss=rounded(said.val_loss),
+        val_accuracy=rounded(said.val_accuracy),
+        perplexity=rounded(said.perplexity),
+        tokens_per_second=rounded(said.tokens_per_second),
+        images_per_second=rounded(said.images_per_second),
+        eta_seconds=said.eta_seconds,
+        updated_at=said.updated_at.replace(microsecond=0),
+        message=said.message,
+        curve=tuple(
+            CurvePoint(
+                step=point.step,
+                loss=rounded(point.loss) or 0.0,
+                val_loss=rounded(point.val_loss),
+            )
+            for point in said.curve
+        ),
+    )
+
+
+def _checkpoints(old: Shown, said: Progress) -> CheckpointStatus:
+    longest = max(
+        (item for item in (old.checkpoints.save_seconds, said.save_seconds) if item is not None),
+        default=None,
+    )
+    return CheckpointStatus(
+        latest=said.latest or old.checkpoints.latest,
+        best=said.best or old.checkpoints.best,
+        count=said.checkpoints,
+        save_seconds=rounded(longest),
+    )
+
+
+def _lineage(old: Shown, hashes: Hashes | None) -> Lineage:
+    if hashes is None:
+        return old.lineage
+    return old.lineage.model_copy(
+        update={
+            "config_hash": hashes.config,
+            "code_hash": hashes.code,
+            "data_hash": hashes.data or old.lineage.data_hash,
+            "tokenizer_hash": hashes.tokenizer or old.lineage.tokenizer_hash,
+        }
+    )
+
+
+def _with_result(old: Shown, result: Result) -> Shown:
+    """Return what is shown with the trainer's last word over it."""
+    progress = old.progress
+    if progress is not None:
+        known = {"stage": result.stage, "done": result.done or None, "step": result.step}
+        told = {name: value for name, value in known.items() if value is not None}
+        progress = progress.model_copy(update=told | {"eta_seconds": None})
+    checkpoints = old.checkpoints
+    if result.checkpoint is not None:
+        checkpoints = checkpoints.model_copy(update={"latest": result.checkpoint})
+    return Shown(progress, checkpoints, _lineage(old, result.hashes))

@@ -1,0 +1,420 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from puna.api.conditions import find
+from puna.api.reasons import ConditionType, EventReason, Reason
+from puna.api.training_status import TrainingJobStatus
+from puna.api.trainingjob import TrainingJob
+from puna.core.ownership import differs
+from puna.core.plan import Manifest, Plan
+from puna.training.observed import ObservedTraining
+from puna.training.plan import plan
+from puna_trainer.config.output import ArtifactType, StageName
+from puna_trainer.config.refusals import refusals
+from puna_trainer.config.run import read_run
+from puna_trainer.exits import FailureReason
+from puna_trainer.progress import Artifact, CheckpointNote, Parity, Result
+from tests.factories import NOW, settings
+from tests.training import (
+    LANGUAGE,
+    applied,
+    ended_job,
+    failure,
+    observed_training,
+    said,
+    trainer_pod,
+    training_job,
+)
+
+SECOND = timedelta(seconds=1)
+DISRUPTED = {"type": "DisruptionTarget", "status": "True", "message": "Eviction API"}
+
+
+def made(
+    job: TrainingJob | None = None,
+    seen: ObservedTraining | None = None,
+    after: timedelta = timedelta(),
+) -> Plan[TrainingJobStatus]:
+    return plan(job or training_job(), seen or observed_training(), settings(), NOW + after)
+
+
+def children(result: Plan[TrainingJobStatus]) -> dict[str, Manifest]:
+    return {child["kind"]: child for child in result.children or ()}
+
+
+def condition(result: Plan[TrainingJobStatus], kind: ConditionType) -> tuple[str, Reason]:
+    found = find(result.status.conditions, kind)
+    assert found is not None
+    return found.status, found.reason
+
+
+def live(job: TrainingJob | None = None) -> tuple[Manifest, ...]:
+    """The children of a new job as they are once applied."""
+    return tuple(applied(child) for child in made(job).children or ())
+
+
+def seen(*pods: Manifest, job: TrainingJob | None = None, **overrides: Any) -> ObservedTraining:
+    return observed_training(**({"children": live(job), "pods": pods} | overrides))
+
+
+def finished(kind: str, *pods: Manifest, **words: str) -> ObservedTraining:
+    there = tuple(
+        ended_job(child, kind, **words) if child["kind"] == "Job" else child for child in live()
+    )
+    return observed_training(children=there, pods=pods)
+
+
+def test_a_new_job_gets_its_run_before_its_pods() -> None:
+    first = made()
+    assert [child["kind"] for child in first.children or ()] == ["ConfigMap", "Job"]
+    assert {child["metadata"]["name"] for child in first.children or ()} == {"mnist-1"}
+
+
+def test_run_json_is_what_the_trainer_takes() -> None:
+    for job in (training_job(), training_job(**LANGUAGE)):
+        run = read_run(children(made(job))["ConfigMap"]["data"]["run.json"])
+        assert refusals(run) == ()
+        assert run.output_directory == "/var/lib/puna/output/mnist"
+        assert run.dataset.uri.startswith("file:///var/lib/puna/dataset/")
+
+
+def test_defaults_that_the_api_server_fills_in_are_not_what_the_user_says() -> None:
+    filled = {"name": "mlp", "ropeBase": 10000, "normEpsilon": 0.00001, "tieEmbeddings": True}
+    assert condition(made(training_job(model=filled)), ConditionType.ACCEPTED)[0] == "True"
+
+
+def test_exit_codes_are_sorted_in_the_job_itself() -> None:
+    spec = children(made())["Job"]["spec"]
+    rules = spec["podFailurePolicy"]["rules"]
+    assert [rule["action"] for rule in rules] == ["Ignore", "FailJob", "Ignore"]
+    assert rules[1]["onExitCodes"]["values"] == [1, 2, 42]
+    assert (spec["backoffLimit"], spec["podReplacementPolicy"]) == (3, "Failed")
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    assert "ttlSecondsAfterFinished" not in spec
+
+
+def test_a_job_that_is_there_is_never_rendered_anew() -> None:
+    job = training_job()
+    there = seen(trainer_pod())
+    profiles = settings().accelerators
+    newer = {kind: replace(item, trainer_image="newer") for kind, item in profiles.items()}
+    again = plan(job, there, settings(accelerators=newer), NOW)
+    for child in again.children or ():
+        (before,) = (item for item in there.children if item["kind"] == child["kind"])
+        assert not differs(child, before)
+
+
+def test_a_pause_changes_nothing_but_suspend() -> None:
+    job = training_job(suspend=True)
+    paused = made(job, seen(trainer_pod(), job=training_job()))
+    wanted = children(paused)["Job"]
+    before = children(made(training_job(), seen()))["Job"]
+    assert wanted["spec"]["suspend"] is True
+    assert wanted["spec"] | {"suspend": False} == before["spec"]
+    assert condition(paused, ConditionType.SUSPENDED) == ("True", Reason.SUSPENDED)
+    assert paused.status.summary.stage == "Suspended"
+
+
+def test_a_queued_job_is_created_suspended_and_left_to_its_queue() -> None:
+    job = training_job(queueName="research")
+    first = children(made(job))["Job"]
+    assert first["spec"]["suspend"] is True
+    assert first["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
+    there = tuple(applied(child) for child in made(job).children or ())
+    waiting = made(job, observed_training(children=there))
+    assert condition(waiting, ConditionType.ADMITTED) == ("False", Reason.QUEUED)
+    assert waiting.status.start_time is None
+    let_in = tuple(_unsuspended(child) for child in there)
+    admitted = made(job, observed_training(children=let_in, pods=(trainer_pod(),)))
+    assert condition(admitted, ConditionType.ADMITTED) == ("True", Reason.ADMITTED)
+    assert "suspend" not in children(admitted)["Job"]["spec"]
+    assert not differs(children(admitted)["Job"], let_in[-1])
+
+
+def test_a_pause_of_a_queued_job_takes_the_job_away_and_writes_no_suspend() -> None:
+    job = training_job(queueName="research", suspend=True)
+    there = tuple(
+        applied(child) for child in made(training_job(queueName="research")).children or ()
+    )
+    paused = made(job, observed_training(children=there, pods=(trainer_pod(),)))
+    assert set(children(paused)) == {"ConfigMap"}
+    resumed = training_job(queueName="research")
+    leaving = made(resumed, observed_training(pods=(trainer_pod(),)))
+    assert "Job" not in children(leaving), "two Pods may not write to one folder"
+    assert "Job" in children(made(resumed, observed_training(pods=(trainer_pod(code=143),))))
+
+
+def _unsuspended(child: Manifest) -> Manifest:
+    """A Job that Kueue let in: it took `suspend` over."""
+    if child["kind"] != "Job":
+        return child
+    (entry,) = child["metadata"]["managedFields"]
+    fields = entry["fieldsV1"]
+    spec = {name: value for name, value in fields["f:spec"].items() if name != "f:suspend"}
+    metadata = child["metadata"] | {
+        "managedFields": [entry | {"fieldsV1": fields | {"f:spec": spec}}]
+    }
+    return child | {"metadata": metadata, "spec": child["spec"] | {"suspend": False}}
+
+
+def test_progress_is_shown_at_once_for_a_stage_and_every_five_seconds_for_numbers() -> None:
+    job = training_job()
+    pods = (trainer_pod(),)
+    name = pods[0]["metadata"]["name"]
+    first = made(job, seen(*pods, progress={name: said(step=10, loss=2.34567, total_steps=100)}))
+    assert first.status.progress is not None
+    assert (first.status.progress.step, first.status.progress.loss) == (10, 2.346)
+    assert first.status.summary.step == "10/100"
+
+    def later(seconds: int, **members: Any) -> Plan[TrainingJobStatus]:
+        line = said(updated_at=NOW + seconds * SECOND, **members)
+        return made(
+            training_job(status=first.status),
+            seen(*pods, progress={name: line}, told_at=NOW),
+            seconds * SECOND,
+        )
+
+    held = later(3, step=40)
+    assert held.status.progress == first.status.progress
+    assert held.requeue_after == 2 * SECOND
+    due = later(5, step=60)
+    assert due.status.progress is not None
+    assert due.status.progress.step == 60
+    moved = later(1, step=20, stage=StageName.EVALUATE, done=(StageName.TRAIN,))
+    assert moved.status.progress is not None
+    assert moved.status.progress.stage is StageName.EVALUATE
+    assert EventReason.STAGE_STARTED in {event.reason for event in moved.events}
+
+
+def test_a_complete_job_registers_what_was_proven() -> None:
+    artifact = Artifact(
+        name="Q8_0",
+        path="export/m-Q8_0.gguf",
+        type=ArtifactType.Q8_0,
+        sha256="a" * 64,
+        size_bytes=10,
+        parity=Parity(ids_equal=True, nmse=1e-7, positions=256),
+    )
+    result = Result(exit_code=0, metrics={"perplexity": 12.3456}, artifacts=(artifact,))
+    end = made(
+        training_job(**LANGUAGE, export={"types": ["Q8_0"]}),
+        finished("Complete", trainer_pod(code=0, reason="Completed", result=result)),
+    )
+    assert condition(end, ConditionType.COMPLETE) == ("True", Reason.COMPLETE)
+    assert condition(end, ConditionType.PARITY_VERIFIED) == ("True", Reason.VERIFIED)
+    (registered,) = end.status.artifacts
+    assert registered.uri == "pvc://runs/mnist/export/m-Q8_0.gguf"
+    assert end.status.summary.metric == "ppl 12.35"
+    assert end.status.completion_time == NOW
+
+
+def test_nothing_unverified_is_registered() -> None:
+    artifact = Artifact(name="F16", path="x", type=ArtifactType.F16, sha256="a" * 64, size_bytes=1)
+    result = Result(exit_code=0, artifacts=(artifact,))
+    end = made(
+        training_job(**LANGUAGE, export={"types": ["F16"], "verify": False}),
+        finished("Complete", trainer_pod(code=0, result=result)),
+    )
+    assert end.status.artifacts == ()
+    assert condition(end, ConditionType.PARITY_VERIFIED) == ("False", Reason.NOT_VERIFIED)
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"), [(reason, Reason(reason.value)) for reason in FailureReason]
+)
+def test_the_trainers_own_reason_is_the_jobs(reason: FailureReason, expected: Reason) -> None:
+    pod = trainer_pod(code=42, result=failure(reason, "spec.x: wrong"))
+    end = made(seen=finished("Failed", pod, reason="PodFailurePolicy"))
+    found = find(end.status.conditions, ConditionType.FAILED)
+    assert found is not None
+    assert (found.status, found.reason, found.message) == ("True", expected, "spec.x: wrong")
+
+
+def test_the_cause_is_told_and_not_what_other_ranks_suffered_from_it() -> None:
+    cause = trainer_pod(1, code=42, rank=1, result=failure(FailureReason.NON_FINITE_LOSS))
+    rest = trainer_pod(2, code=75, rank=0, result=failure(FailureReason.RANK_LOST))
+    end = made(seen=finished("Failed", cause, rest))
+    assert condition(end, ConditionType.FAILED) == ("True", Reason.NON_FINITE_LOSS)
+
+
+def test_a_jobs_end_waits_for_its_pods_end_but_not_for_long() -> None:
+    early = made(seen=finished("Complete", trainer_pod()))
+    assert condition(early, ConditionType.COMPLETE)[0] == "False"
+    assert early.requeue_after == timedelta(seconds=0.5)
+    late = made(seen=finished("Complete", trainer_pod()), after=timedelta(seconds=6))
+    assert condition(late, ConditionType.COMPLETE)[0] == "True"
+
+
+def test_disruptions_and_deletions_are_ignored_and_failures_are_counted_once() -> None:
+    pods = (
+        trainer_pod(1, code=137, conditions=[DISRUPTED]),
+        trainer_pod(2, code=143),
+        trainer_pod(3, code=75),
+        trainer_pod(4, code=137),
+        trainer_pod(5),
+    )
+    once = made(seen=seen(*pods))
+    assert (once.status.retries.counted, once.status.retries.ignored) == (2, 2)
+    reasons = [attempt.reason for attempt in once.status.lineage.attempts]
+    assert reasons == [
+        Reason.DISRUPTED,
+        Reason.INTERRUPTED,
+        Reason.POD_FAILED,
+        Reason.KILLED,
+        None,
+    ]
+    again = made(training_job(status=once.status), seen(*pods))
+    assert again.status.retries == once.status.retries
+    assert [event for event in again.events if event.reason is EventReason.ATTEMPT_ENDED] == []
+    gone = made(training_job(status=once.status), seen())
+    assert gone.status.retries.ignored == 3
+
+
+def test_what_the_memory_limit_ended_twice_is_not_tried_a_third_time() -> None:
+    once = made(seen=seen(trainer_pod(1, code=137, reason="OOMKilled"), trainer_pod(2)))
+    assert condition(once, ConditionType.FAILED)[0] == "False"
+    pods = [trainer_pod(number, code=137, reason="OOMKilled") for number in (1, 2)]
+    twice = made(seen=seen(*pods, trainer_pod(3)))
+    assert condition(twice, ConditionType.FAILED) == ("True", Reason.OUT_OF_MEMORY)
+    assert "Job" not in children(twice)
+
+
+def test_a_deadline_does_not_run_while_a_job_is_suspended() -> None:
+    job = training_job(activeDeadlineSeconds=100)
+    began = made(job, seen(trainer_pod()))
+    assert began.requeue_after == 100 * SECOND
+    resting = training_job(activeDeadlineSeconds=100, suspend=True, status=began.status)
+    paused = made(resting, seen(job=job), 40 * SECOND)
+    assert (paused.status.active_since, paused.status.active_seconds) == (None, 40)
+    going = training_job(activeDeadlineSeconds=100, status=paused.status)
+    resumed = made(going, seen(trainer_pod()), 1000 * SECOND)
+    assert condition(resumed, ConditionType.FAILED)[0] == "False"
+    assert resumed.requeue_after == 60 * SECOND
+    going = training_job(activeDeadlineSeconds=100, status=resumed.status)
+    over = made(going, seen(trainer_pod()), 1060 * SECOND)
+    assert condition(over, ConditionType.FAILED) == ("True", Reason.DEADLINE_EXCEEDED)
+    assert set(children(over)) == {"ConfigMap"}
+
+
+@pytest.mark.parametrize("kind", ["Complete", "Failed"])
+def test_terminal_is_terminal_whatever_is_deleted(kind: str) -> None:
+    pod = trainer_pod(code=0 if kind == "Complete" else 42, result=Result(exit_code=0))
+    end = made(seen=finished(kind, pod))
+    rest = made(training_job(status=end.status), observed_training(), timedelta(hours=1))
+    assert rest.children == ()
+    assert rest.events == ()
+    assert rest.status == end.status
+    kept = made(training_job(status=end.status), finished(kind, pod))
+    assert set(children(kept)) == {"ConfigMap", "Job"}
+
+
+def test_a_failed_job_runs_again_when_a_new_retry_is_ordered() -> None:
+    order = {"puna.dev/retry": "1"}
+    pod = trainer_pod(code=42, result=failure(FailureReason.BAD_CONFIG))
+    before = made(training_job(annotations=order), finished("Failed", pod))
+    assert before.status.retry == "1", "an order from before the failure is none"
+    same = made(training_job(annotations=order, status=before.status), finished("Failed", pod))
+    assert condition(same, ConditionType.FAILED)[0] == "True"
+    anew = made(
+        training_job(annotations={"puna.dev/retry": "2"}, status=before.status),
+        finished("Failed", pod),
+    )
+    assert (anew.status.run, anew.status.retry) == (2, "2")
+    assert children(anew)["Job"]["metadata"]["name"] == "mnist-2"
+    assert condition(anew, ConditionType.FAILED)[0] == "False"
+    assert len(anew.status.lineage.attempts) == 1
+
+
+def test_a_complete_job_takes_no_order() -> None:
+    end = made(seen=finished("Complete", trainer_pod(code=0, result=Result(exit_code=0))))
+    job = training_job(annotations={"puna.dev/retry": "9"}, status=end.status)
+    assert made(job, observed_training()).children == ()
+
+
+def test_the_parent_is_deleted_when_its_time_is_over() -> None:
+    end = made(seen=finished("Complete", trainer_pod(code=0, result=Result(exit_code=0))))
+    job = training_job(ttlSecondsAfterFinished=60, status=end.status)
+    assert made(job, observed_training(), 59 * SECOND).requeue_after == SECOND
+    over = made(job, observed_training(), 60 * SECOND)
+    assert over.expired
+    assert over.children is None
+
+
+def test_nodes_find_each_other_by_a_service_or_by_a_file() -> None:
+    job = training_job(nodes=3, backoffLimit=1)
+    by_service = children(made(job))
+    spec = by_service["Job"]["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["backoffLimit"]) == ("Indexed", 3, 5)
+    assert by_service["Service"]["spec"]["publishNotReadyAddresses"] is True
+    assert environment(by_service["Job"])["PET_MASTER_ADDR"] == "mnist-1-0.mnist-1"
+    by_file = children(plan(job, observed_training(), settings(training_rendezvous="Volume"), NOW))
+    assert "Service" not in by_file
+    found = environment(by_file["Job"])
+    assert found["PUNA_RENDEZVOUS_FILE"] == "/var/lib/puna/output/mnist/rendezvous-mnist-1"
+    assert "PET_MASTER_ADDR" not in found
+
+
+def environment(job: Manifest) -> dict[str, Any]:
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    return {item["name"]: item.get("value") for item in container.get("env", ())}
+
+
+def test_the_grace_period_follows_the_longest_save() -> None:
+    note = CheckpointNote(name="step_10", step=10, sha256="b" * 64)
+    pods = (trainer_pod(code=42, result=failure(FailureReason.BAD_CONFIG)),)
+    line = said(step=10, save_seconds=120.0, latest=note, checkpoints=1)
+    there = replace(finished("Failed", *pods), progress={pods[0]["metadata"]["name"]: line})
+    end = made(seen=there)
+    assert condition(end, ConditionType.CHECKPOINT_VALID)[0] == "True"
+    anew = made(training_job(annotations={"puna.dev/retry": "x"}, status=end.status), there)
+    pod = children(anew)["Job"]["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 270
+    first = children(made())["Job"]["spec"]["template"]["spec"]
+    assert first["terminationGracePeriodSeconds"] == 60
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"dataset": {"uri": "pvc://data/x", "format": "text"}}, "spec.dataset.format: text holds"),
+        (LANGUAGE | {"stages": [{"name": "export"}, {"name": "data"}]}, "spec.stages: the order"),
+        (
+            LANGUAGE | {"resources": {"limits": {"memory": "64Mi"}}},
+            "spec.resources.limits.memory: weights and the logits",
+        ),
+        ({"dataset": {"uri": "file:///etc/x", "format": "idx"}}, "PUNA_MODEL_FOLDERS"),
+        (
+            {"dataset": {"uri": "http://10.0.0.1/x", "format": "idx", "sha256": "0" * 64}},
+            "PUNA_ALLOWED_NETWORKS",
+        ),
+    ],
+)
+def test_what_cannot_be_carried_out_is_said_before_any_pod(spec: Any, words: str) -> None:
+    refused = made(training_job(**spec))
+    found = find(refused.status.conditions, ConditionType.ACCEPTED)
+    assert found is not None
+    assert found.status == "False"
+    assert words in found.message
+    assert refused.children is None
+    assert refused.status.summary.stage == "Blocked"
+    assert [event.reason for event in refused.events] == [EventReason.REFUSED]
+
+
+def test_a_missing_claim_is_waited_for() -> None:
+    waiting = made(seen=ObservedTraining())
+    assert condition(waiting, ConditionType.RESOLVED_REFS) == (
+        "False",
+        Reason.VOLUME_CLAIM_NOT_FOUND,
+    )
+    assert waiting.requeue_after == timedelta(seconds=10)
+
+
+def test_a_status_that_is_stored_is_read_as_it_was() -> None:
+    status = made(seen=seen(trainer_pod(), progress={})).status
+    assert TrainingJobStatus.model_validate(json.loads(json.dumps(status.to_dict()))) == status
