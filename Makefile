@@ -1,5 +1,5 @@
 # Needs make and Python 3.11 or newer, nothing else: everything is fetched or built into caches.
-# Verbs: demo, down, test, check, format, generate, bench [NAME=...], images.
+# Verbs: demo, down, test, check, training, format, generate, bench [NAME=...], images.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -43,9 +43,18 @@ check: $(READY) ## Format, lint, types, import contracts, spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests hack
+	$(BIN)/mypy tests hack --exclude '^tests/((unit/)?trainer/|bench/trainer_)'
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+
+.PHONY: training
+training: $(READY) ## The libraries that the trainer needs, about 5 GB; nothing else does
+	@$(UV) sync --frozen --quiet --inexact --group training
+
+.PHONY: check-training
+check-training: training ## Types of the trainer and of its tests
+	$(BIN)/mypy -p puna_trainer
+	$(BIN)/mypy tests/trainer tests/unit/trainer $(wildcard tests/bench/trainer_*.py)
 
 .PHONY: format
 format: $(READY) ## Format the code, and fix what can be fixed by itself
@@ -67,7 +76,7 @@ images: ## Build the container images with docker, podman or buildah
 # Compiled here, since a cluster that root starts runs Pods as a user who may write nothing here.
 $(READY): pyproject.toml uv.lock $(UV)
 	@began=$$(date +%s); $(UV) sync --frozen --quiet --python "$(PYTHON)" \
-	&& $(BIN)/python -m compileall -q operator \
+	&& $(BIN)/python -m compileall -q operator trainer \
 	&& echo "ok     Environment $(VENV), $$(( $$(date +%s) - began )) s"
 	@touch $@
 

@@ -1,7 +1,8 @@
 """`make test`: the checks and all tiers of tests, side by side where they do not disturb.
 
 Builds, which take minutes the first time, get the processor time that checks and tests of values
-and of single processes leave. Tests with an API server follow the builds; whole clusters run alone.
+and of single processes leave. So do the libraries of the trainer and its tests, which nothing waits
+for. Tests with an API server follow the builds; whole clusters run alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ PYTHON: Final = sys.executable
 NOT_TESTS: Final = ("--ignore=tests/bench",)
 VALUES: Final = ("tests/unit", "tests/golden")
 """Folders whose tests compare values: how fast the machine is does not matter to them."""
+TRAINER: Final = ("tests/trainer", "tests/unit/trainer")
+"""Folders whose tests need the libraries that training needs."""
 MODESTLY: Final = ("nice", "-n", "19")
 
 
@@ -40,6 +43,11 @@ def pytest_job(name: str, *arguments: str) -> Job:
     return Job(name, (PYTHON, "-m", "pytest", *options, *NOT_TESTS, *arguments))
 
 
+def ignoring(folders: tuple[str, ...]) -> tuple[str, ...]:
+    """Options that leave folders out."""
+    return tuple(f"--ignore={folder}" for folder in folders)
+
+
 def modest(job: Job) -> Job:
     """The same with what processor time others leave: no test should wait for a compiler."""
     return replace(job, argv=(*MODESTLY, *job.argv))
@@ -50,12 +58,12 @@ def jobs() -> tuple[Job, ...]:
     programs = Job("Kubernetes programs", (PYTHON, "-m", "puna_cli", "binaries"))
     tools = Job("Helm and Prometheus' rules", (PYTHON, "-m", "tests.charts.go_tools"))
     ours = "not api and not e2e"
-    values = pytest_job("tests of values", "-m", ours, *VALUES)
-    processes = pytest_job(
-        "tests of processes", "-m", ours, *(f"--ignore={folder}" for folder in VALUES)
-    )
-    api = pytest_job("tests with an API server", "-m", "api and not e2e")
-    clusters = pytest_job("tests with a whole cluster", "-m", "e2e")
+    values = pytest_job("tests of values", "-m", ours, *ignoring(TRAINER), *VALUES)
+    processes = pytest_job("tests of processes", "-m", ours, *ignoring((*VALUES, *TRAINER)))
+    api = pytest_job("tests with an API server", "-m", "api and not e2e", *ignoring(TRAINER))
+    clusters = pytest_job("tests with a whole cluster", "-m", "e2e", *ignoring(TRAINER))
+    training = Job("types of the trainer", ("make", "check-training"))
+    trainer = pytest_job("tests of the trainer", *TRAINER)
     return (
         Job("check", ("make", "check")),
         replace(values, after=("check",)),
@@ -63,7 +71,9 @@ def jobs() -> tuple[Job, ...]:
         modest(programs),
         modest(replace(tools, after=(programs.name,))),
         replace(api, after=(tools.name,)),
-        replace(clusters, after=(processes.name, api.name)),
+        modest(training),
+        modest(replace(trainer, after=(training.name,))),
+        replace(clusters, after=(processes.name, api.name, trainer.name)),
     )
 
 
