@@ -1,0 +1,44 @@
+"""How a run ends before its end: for a reason that the user can do something about, or by a signal.
+
+TrainingError   a failure with a reason and one sentence: what was found, which field, the way out
+Interrupted     SIGTERM came; what there is was saved
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Final
+
+from puna_trainer.exits import FailureReason
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers of a volume that is full, or as full as this user may make it."""
+
+
+class TrainingError(Exception):
+    """A failure that ends the run."""
+
+    def __init__(self, reason: FailureReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Interrupted(Exception):  # noqa: N818 - it reads as what happened
+    """The run was asked to end, and everything is saved."""
+
+
+def output_failure(error: OSError, path: Path | str) -> TrainingError:
+    """Return the failure that an error of the output folder means."""
+    text = error.strerror or str(error)
+    if error.errno in NO_ROOM:
+        return TrainingError(
+            FailureReason.DISK_FULL,
+            f"{path}: {text}: enlarge the output volume, or keep fewer checkpoints "
+            "(checkpoint.keep)",
+        )
+    return TrainingError(
+        FailureReason.OUTPUT_UNUSABLE,
+        f"{path}: {text}: outputDirectory must be a folder that this user may write to",
+    )
