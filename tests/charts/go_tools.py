@@ -36,7 +36,8 @@ class GoTool:
 
 HELM: Final = GoTool("helm", "helm.sh/helm/v4/cmd/helm")
 PROMRULES: Final = GoTool("promrules", ".")
-TOOLS: Final = (HELM, PROMRULES)
+VERSITYGW: Final = GoTool("versitygw", "github.com/versity/versitygw/cmd/versitygw")
+TOOLS: Final = (HELM, PROMRULES, VERSITYGW)
 
 
 def built(tool: GoTool) -> Path:

@@ -41,6 +41,8 @@ class Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True  # the client went away
 
+    do_POST = do_GET
+
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Say nothing."""
 

@@ -1,0 +1,1 @@
+"""Storage: files and folders that come from elsewhere, and artifacts that go elsewhere."""

@@ -1,0 +1,79 @@
+"""Faults: what an error of a source or of the volume means for a run."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from puna_trainer.errors import TrainingError
+from puna_trainer.exits import FailureReason
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of a volume, a quota or a limit that leaves no room."""
+
+
+class BrokenOffError(Exception):
+    """The source failed in a way that may be over by the next attempt."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+        """Seconds that the source itself asks to wait."""
+
+
+def corrupt(message: str) -> TrainingError:
+    """Return the failure that data in another form than promised mean."""
+    return TrainingError(FailureReason.DATA_CORRUPT, message)
+
+
+def unusable(message: str) -> TrainingError:
+    """Return the failure that a field which nothing can be done with means."""
+    return TrainingError(FailureReason.BAD_CONFIG, message)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say what an error of the volume means while something is written to the folder.
+
+    Raises:
+        TrainingError: DiskFull or OutputUnusable.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise volume_failure(error, folder) from error
+
+
+def volume_failure(error: OSError, folder: Path) -> TrainingError:
+    """Return the failure that an error of the output volume means."""
+    if error.errno in NO_ROOM:
+        return TrainingError(
+            FailureReason.DISK_FULL,
+            f"outputDirectory: the volume of {folder} is full; enlarge it or remove what it holds",
+        )
+    return TrainingError(
+        FailureReason.OUTPUT_UNUSABLE,
+        f"outputDirectory: {error.filename or folder}: {error.strerror or error}; "
+        "the folder must be writable for this user",
+    )
+
+
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Refuse what would not fit, before its first byte.
+
+    Raises:
+        TrainingError: DiskFull.
+    """
+    facts = os.statvfs(folder)
+    free = facts.f_bavail * facts.f_frsize
+    if needed > free:
+        raise TrainingError(
+            FailureReason.DISK_FULL,
+            f"outputDirectory: {what} takes {needed} bytes more, and the volume of {folder} has "
+            f"{free} free; enlarge it or remove what it holds",
+        )
