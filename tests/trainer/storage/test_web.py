@@ -208,7 +208,7 @@ def test_a_full_volume_is_named(fetcher: Fetcher, source: SourceServer) -> None:
     source.always = serve(claimed_length=1 << 60)
     reason, message = fetcher.refusal(source.url())
     assert reason is FailureReason.DISK_FULL
-    assert "outputDirectory" in message
+    assert "enlarge the output volume" in message
 
 
 def test_a_volume_that_fills_up_is_named(fetcher: Fetcher, source: SourceServer) -> None:
@@ -217,7 +217,7 @@ def test_a_volume_that_fills_up_is_named(fetcher: Fetcher, source: SourceServer)
     process = fetcher.start(source.url(), wrapper=limit)
     output, _ = process.communicate(timeout=60)
     assert output.startswith(FailureReason.DISK_FULL)
-    assert "outputDirectory" in output
+    assert "enlarge the output volume" in output
     assert fetcher.fetch(source.url()).read_bytes() == source.content
 
 

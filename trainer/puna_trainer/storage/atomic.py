@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from puna_trainer.files import synchronize
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -29,12 +31,3 @@ def publish(temporary: Path, path: Path) -> None:
     synchronize(temporary)
     temporary.replace(path)
     synchronize(path.parent)
-
-
-def synchronize(path: Path) -> None:
-    """Write a file's content, or a folder's names, through to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from puna_trainer.files import file_digest
+
 ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r"})
 """How `sha256sum` writes such characters, with a backslash before the digest."""
 
@@ -21,12 +23,6 @@ def digest_of(path: Path) -> str:
     if path.is_dir():
         return digest_of_list({name: file_digest(path / name) for name in files_below(path)})
     return file_digest(path)
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def digest_of_list(digests: Mapping[str, str]) -> str:

@@ -13,13 +13,12 @@ from typing import Final, TypeVar
 import aiohttp
 from yarl import URL
 
-from puna_trainer.errors import TrainingError
+from puna_trainer.errors import TrainingError, output_failure
 from puna_trainer.exits import FailureReason
 from puna_trainer.storage.faults import (
     BrokenOffError,
     check_room,
     unusable,
-    volume_failure,
     writing,
 )
 from puna_trainer.storage.partial import Partial
@@ -128,7 +127,7 @@ class Download:
                     stream.write(piece)
                     stream.flush()
                 except OSError as error:
-                    raise volume_failure(error, folder) from error
+                    raise output_failure(error, folder) from error
                 self.report(f"fetching {self.file.shown}: {megabytes(completed, total)}")
         return completed
 

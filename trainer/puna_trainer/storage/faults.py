@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
-from puna_trainer.errors import TrainingError
+from puna_trainer.errors import TrainingError, output_failure
 from puna_trainer.exits import FailureReason
-
-NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""Errors of a volume, a quota or a limit that leaves no room."""
 
 
 class BrokenOffError(Exception):
@@ -46,21 +41,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise volume_failure(error, folder) from error
-
-
-def volume_failure(error: OSError, folder: Path) -> TrainingError:
-    """Return the failure that an error of the output volume means."""
-    if error.errno in NO_ROOM:
-        return TrainingError(
-            FailureReason.DISK_FULL,
-            f"outputDirectory: the volume of {folder} is full; enlarge it or remove what it holds",
-        )
-    return TrainingError(
-        FailureReason.OUTPUT_UNUSABLE,
-        f"outputDirectory: {error.filename or folder}: {error.strerror or error}; "
-        "the folder must be writable for this user",
-    )
+        raise output_failure(error, error.filename or folder) from error
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:
@@ -74,6 +55,6 @@ def check_room(folder: Path, needed: int, what: str) -> None:
     if needed > free:
         raise TrainingError(
             FailureReason.DISK_FULL,
-            f"outputDirectory: {what} takes {needed} bytes more, and the volume of {folder} has "
-            f"{free} free; enlarge it or remove what it holds",
+            f"{folder}: {what} takes {needed} bytes more, and {free} are free: enlarge the output "
+            "volume",
         )

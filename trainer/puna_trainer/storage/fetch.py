@@ -17,9 +17,10 @@ from typing import Final
 from urllib.parse import unquote
 
 from puna_trainer.errors import TrainingError
+from puna_trainer.files import file_digest
 from puna_trainer.storage.atomic import publish, replacing
 from puna_trainer.storage.credentials import Credentials, read_credentials
-from puna_trainer.storage.digest import digest_of, digest_of_list, file_digest, files_below
+from puna_trainer.storage.digest import digest_of, digest_of_list, files_below
 from puna_trainer.storage.download import Download, Report, megabytes, persist
 from puna_trainer.storage.faults import check_room, corrupt, unusable, writing
 from puna_trainer.storage.location import Location, Scheme, locate

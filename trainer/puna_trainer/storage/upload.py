@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
-from puna_trainer.errors import TrainingError
+from puna_trainer.errors import NO_ROOM, TrainingError
 from puna_trainer.exits import FailureReason
+from puna_trainer.files import file_digest
 from puna_trainer.storage.atomic import publish
 from puna_trainer.storage.credentials import read_credentials
-from puna_trainer.storage.digest import file_digest, files_below
+from puna_trainer.storage.digest import files_below
 from puna_trainer.storage.download import Report, persist
-from puna_trainer.storage.faults import NO_ROOM, BrokenOffError
+from puna_trainer.storage.faults import BrokenOffError
 from puna_trainer.storage.location import Location, Scheme, locate
 from puna_trainer.storage.retry import PATIENT, Limits
 
