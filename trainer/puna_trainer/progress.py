@@ -116,11 +116,13 @@ class Parity(Document):
     ids_equal: bool
     """Whether both tokenizers gave the same ids over the whole corpus."""
     nmse: float
-    """Normalised mean squared error of the logits."""
+    """Normalised mean squared error of the logits, of the 256 positions where it is largest."""
     positions: int
     """Positions that were compared."""
     kld: float | None = None
     """Mean Kullback-Leibler divergence from the trained model, in nats."""
+    kld_99: float | None = None
+    """The divergence that 99 of 100 positions stay below, in nats."""
     top1: float | None = None
     """Share of positions with the same most likely token, 0 to 1."""
     perplexity_ratio: float | None = None
