@@ -1,0 +1,1 @@
+"""Language models: tokenizer, Llama, pre-training, generation and evaluation."""
