@@ -1,0 +1,1 @@
+"""Data: what a model learns from, read, checked, filtered and split."""
