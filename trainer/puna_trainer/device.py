@@ -22,6 +22,10 @@ BFLOAT16_CAPABILITY: Final = (8, 0)
 """First compute capability of CUDA devices that compute faster with bfloat16 (Ampere)."""
 
 
+BFLOAT16_INSTRUCTIONS: Final = ("avx512_bf16", "amx_bf16")
+"""Capabilities of processors that compute faster with bfloat16 (`torch.cpu.get_capabilities`)."""
+
+
 def choose_device(asked: Device, environment: Mapping[str, str]) -> torch.device:
     """Return the device to compute on; of several GPUs the one of this process.
 
@@ -55,9 +59,22 @@ def available() -> list[Device]:
     return found
 
 
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return a context in which a network computes with these numbers, where it can."""
+    return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
+
+
 def compute_type(asked: Precision, device: torch.device) -> torch.dtype:
     """Return the numbers to compute with."""
     if asked is not Precision.AUTO:
         return DTYPES[asked]
-    fast = device.type == "cuda" and torch.cuda.get_device_capability() >= BFLOAT16_CAPABILITY
-    return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if _is_faster_with_bfloat16(device) else torch.float32
+
+
+def _is_faster_with_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= BFLOAT16_CAPABILITY
+    if device.type == "cpu":
+        found = torch.cpu.get_capabilities()
+        return any(found.get(name) for name in BFLOAT16_INSTRUCTIONS)
+    return False

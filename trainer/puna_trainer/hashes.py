@@ -35,7 +35,7 @@ LIBRARIES: Final = (
 """Libraries that a result depends on."""
 
 
-def fields_of(run: Run, *names: str) -> dict[str, Any]:
+def fields_of(run: Run, names: tuple[str, ...]) -> dict[str, Any]:
     """Return fields of a run as a document, in the spelling of `run.json`."""
     document = run.model_dump(mode="json", by_alias=True)
     return {name: document[name] for name in names}

@@ -11,13 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
 from puna_trainer.config.output import StageName
 from puna_trainer.config.run import STAGES_OF, Run
 from puna_trainer.files import document_digest, read_json, write_json
+from puna_trainer.progress import Artifact, CheckpointNote
 from puna_trainer.reporting.reporter import Reporter
 from puna_trainer.stage import StageContext, StageFunction
 
 NAME: Final = "stages.json"
+POINTERS: Final = ("latest", "best")
+"""Fields of `Progress` that checkpoints are told by, and the names of their files."""
+EVALUATION: Final = "evaluation.json"
+"""What the stage evaluate leaves; its member `metrics` goes into the result."""
+EXPORT: Final = "export/manifest.json"
+"""What the stage export leaves: a list of artifacts, which goes into the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ def run_stages(context: StageContext, table: Mapping[StageName, Work]) -> None:
             _run(replace(context, inputs=inputs), work)
             if context.group.is_first:
                 _record(context.folder, name, inputs, work)
+        elif context.group.is_first:
+            _recall(context.folder, name, context.reporter)
         context.group.wait()
         done = (*done, name)
         _tell_hashes(context.reporter, read_record(context.folder))
@@ -106,6 +116,24 @@ def _record(folder: Path, name: StageName, inputs: str, work: Work) -> None:
     else:
         record[name] = {"inputs": inputs, "output": output}
     write_json(folder / NAME, record)
+
+
+def _recall(folder: Path, name: StageName, reporter: Reporter) -> None:
+    """Tell of a stage that is skipped what it told of itself when it ran."""
+    if name in {StageName.TRAIN, StageName.PRETRAIN}:
+        pointers = {name: read_json(folder / CHECKPOINTS / f"{name}.json") for name in POINTERS}
+        notes = {
+            name: CheckpointNote.model_validate(pointer)
+            for name, pointer in pointers.items()
+            if pointer is not None
+        }
+        reporter.tell(**notes)
+        reporter.replay()
+    elif name is StageName.EVALUATE:
+        reporter.metrics |= (read_json(folder / EVALUATION) or {}).get("metrics", {})
+    elif name is StageName.EXPORT:
+        listed = read_json(folder / EXPORT) or []
+        reporter.artifacts = tuple(Artifact.model_validate(each) for each in listed)
 
 
 def _tell_hashes(reporter: Reporter, record: Mapping[str, Mapping[str, str]]) -> None:

@@ -299,6 +299,7 @@ FIELD_PATHS: Final[dict[str, set[str]]] = {
         "status.artifacts[].parity.nmse",
         "status.artifacts[].parity.positions",
         "status.artifacts[].parity.kld",
+        "status.artifacts[].parity.kld99",
         "status.artifacts[].parity.top1",
         "status.artifacts[].parity.perplexityRatio",
         "status.artifacts[].parity.greedyEqual",

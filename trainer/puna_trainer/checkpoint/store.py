@@ -30,13 +30,14 @@ UNFINISHED: Final = ".unfinished-"
 class Store:
     """The checkpoints of one run. Only its first process writes."""
 
-    def __init__(self, folder: Path, chosen: Checkpoints, inputs: str) -> None:
+    def __init__(self, folder: Path, chosen: Checkpoints, inputs: str | None) -> None:
         """Open the folder.
 
         Args:
             folder: Where the checkpoints lie.
             chosen: How many are kept.
-            inputs: Digest of what the run depends on; others' checkpoints are not looked at.
+            inputs: Digest of what the run depends on; others' checkpoints are not looked at. None
+                looks at all.
         """
         self.folder = folder
         self._keep = 1 if chosen.save_best_only else chosen.keep

@@ -86,8 +86,8 @@ class Hyperparameters(Document):
     """How the learning rate changes."""
     warmup_steps: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     """Steps in which the learning rate rises from 0; if absent 2 percent of all steps."""
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Pull of matrices towards 0."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Pull of matrices towards 0; if absent 0.1 (adamw) or 0 (adadelta, sgd)."""
     gradient_clip: Annotated[float, Field(gt=0, le=1_000)] = 1.0
     """Longest gradient that is used as it is; longer ones are shortened to it."""
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0

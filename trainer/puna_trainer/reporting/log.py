@@ -39,9 +39,16 @@ class Log:
             self._stream.flush()
 
     def cut_after(self, step: int) -> None:
-        """Take away what was logged of later steps, and a line that was not finished."""
+        """Take away what was logged after a checkpoint was saved, and a line that was not finished.
+
+        What was measured after its own step was measured after it was saved.
+        """
         self.close()
-        kept = [entry for entry in read_log(self.path) if entry["step"] <= step]
+        kept = [
+            entry
+            for entry in read_log(self.path)
+            if entry["step"] < step or (entry["step"] == step and entry["kind"] == "step")
+        ]
         write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
     def close(self) -> None:

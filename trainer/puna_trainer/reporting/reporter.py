@@ -27,6 +27,14 @@ from puna_trainer.reporting.speed import Sample, Speed
 
 INTERVAL_SECONDS: Final = 1.0
 MOST_METRICS: Final = 16
+FIELDS: Final = {
+    "step": "step",
+    "epoch": "epoch",
+    "valLoss": "val_loss",
+    "valAccuracy": "val_accuracy",
+    "perplexity": "perplexity",
+}
+"""Members of an entry of the log, and the fields of `Progress` that they are."""
 
 
 class Reporter:
@@ -61,6 +69,8 @@ class Reporter:
         self._curve = Curve()
         self._speed = Speed()
         self._examples = 0
+        self._losses: list[float] = []
+        self._epoch_losses: dict[int, tuple[float, int]] = {}
         self._written_at = float("-inf")
         self.hashes: Hashes | None = None
         """What the result depends on, as far as it is known."""
@@ -102,12 +112,20 @@ class Reporter:
         """Go on from a step: what was logged after it is taken away."""
         if self._log:
             self._log.cut_after(step)
-            for entry in read_log(self._log.path):
-                self._take(entry)
+        self.replay()
         if self._board:
             self._board.cut_after(step)
         if step:
             self._fields["resumed_from"] = step
+
+    def replay(self) -> None:
+        """Take the curve, and the newest step and evaluation, from what was logged."""
+        if self._log is None:
+            return
+        for entry in read_log(self._log.path):
+            self._take(entry)
+            told = {FIELDS[member]: entry[member] for member in FIELDS if member in entry}
+            self._fields |= told if "valLoss" in entry else {"loss": entry["loss"], **told}
 
     def steps(self, entries: Sequence[Entry], examples: int) -> None:
         """Log the steps since the last call, and tell of the newest.
@@ -124,19 +142,28 @@ class Reporter:
         if self._board:
             self._board.add({**newest, "loss": _mean(entries, "loss")})
         self._examples += examples
+        self._losses += [entry["loss"] for entry in entries]
         self._speed.add(Sample(self._clock(), newest["step"], self._examples))
         total = self._fields.get("total_steps")
         self.tell(
             epoch=newest["epoch"],
             step=newest["step"],
-            loss=_mean(entries, "loss"),
+            loss=sum(self._losses) / len(self._losses),
             eta_seconds=self._speed.eta_seconds(total) if total else None,
             **{self._speed_field: self._speed.examples_per_second()},
         )
 
-    def evaluation(self, entry: Entry, kind: str = "evaluation") -> None:
-        """Log a look at the validation data: `valLoss`, and `valAccuracy` or `perplexity`."""
-        self._add({"kind": kind, **entry})
+    def evaluation(self, entry: Entry, *, ends_epoch: bool = False) -> None:
+        """Log a look at the validation data: `valLoss`, and `valAccuracy` or `perplexity`.
+
+        At the end of an epoch the mean of its losses is logged as well.
+        """
+        if ends_epoch:
+            total, count = self._epoch_losses.get(entry["epoch"], (0.0, 0))
+            mean = {"loss": total / count} if count else {}
+            self._add({"kind": "epoch", **entry, **mean})
+        else:
+            self._add({"kind": "evaluation", **entry})
         if self._board:
             self._board.add(entry)
         self.tell(
@@ -167,6 +194,7 @@ class Reporter:
         if self._stage is None:
             return
         self._written_at = self._clock()
+        self._losses = []
         self.flush()
         progress = Progress(
             stage=self._stage,
@@ -208,6 +236,8 @@ class Reporter:
     def _take(self, entry: Entry) -> None:
         if entry["kind"] == "step":
             self._curve.add(entry["step"], entry["loss"])
+            total, count = self._epoch_losses.get(entry["epoch"], (0.0, 0))
+            self._epoch_losses = {entry["epoch"]: (total + entry["loss"], count + 1)}
         elif "valLoss" in entry:
             self._curve.add_validation(entry["valLoss"])
 

@@ -1,0 +1,1 @@
+"""Images: networks that tell which of some classes an image belongs to."""

@@ -1,0 +1,26 @@
+"""Splits of a dataset among processes, and where their images lie."""
+
+from __future__ import annotations
+
+import torch
+
+from puna_trainer.data.images import ImageSplit
+from puna_trainer.distributed import ProcessGroup
+
+
+def share(split: ImageSplit, group: ProcessGroup) -> ImageSplit:
+    """Return what this process looks at, of all that look at the images together."""
+    own = slice(group.rank, None, group.size)
+    return ImageSplit(split.images_NCHW[own], split.labels_N[own])
+
+
+def resident(split: ImageSplit, device: torch.device) -> ImageSplit:
+    """Return the images on the device, if they take less than half of the memory that it has left.
+
+    Images that lie there need not be moved in each step.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if split.images_NCHW.nbytes >= free // 2:
+            return split
+    return ImageSplit(split.images_NCHW.to(device), split.labels_N.to(device))

@@ -1,0 +1,63 @@
+"""Stages of each task: what does them, what they depend on, and what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
+from puna_trainer.checkpoint.store import Store
+from puna_trainer.config.output import Checkpoints, StageName
+from puna_trainer.config.run import Task
+from puna_trainer.data.stage import FOLDER as DATA
+from puna_trainer.data.stage import data_digest, fields_of_data, prepare_data
+from puna_trainer.hashes import fields_of, path_digest
+from puna_trainer.images.evaluate import NAME as EVALUATION
+from puna_trainer.images.evaluate import evaluate
+from puna_trainer.images.export import FOLDER as EXPORT
+from puna_trainer.images.export import export
+from puna_trainer.images.train import train
+from puna_trainer.pipeline import Work
+
+
+def prepared(folder: Path, _inputs: str) -> str | None:
+    """Return the digest of the prepared data."""
+    return data_digest(folder / DATA)
+
+
+def learned(folder: Path, inputs: str) -> str | None:
+    """Return the digest of the best checkpoint that was made from these inputs."""
+    best = Store(folder / CHECKPOINTS, Checkpoints(), inputs).best_note()
+    return best.sha256 if best else None
+
+
+def left_at(path: str) -> Callable[[Path, str], str | None]:
+    """Return what gives the digest of everything at a path below the output folder."""
+
+    def digest(folder: Path, _inputs: str) -> str | None:
+        return path_digest(folder / path)
+
+    return digest
+
+
+STAGES: Final[dict[Task, dict[StageName, Work]]] = {
+    Task.IMAGE_CLASSIFICATION: {
+        StageName.DATA: Work(prepare_data, fields_of_data, prepared),
+        StageName.TRAIN: Work(
+            train,
+            partial(fields_of, names=("model", "hyperparameters")),
+            learned,
+            together=True,
+        ),
+        StageName.EVALUATE: Work(
+            evaluate, partial(fields_of, names=("evaluation",)), left_at(EVALUATION)
+        ),
+        StageName.EXPORT: Work(
+            export, partial(fields_of, names=("name", "export", "upload")), left_at(EXPORT)
+        ),
+    },
+    Task.LANGUAGE_MODEL: {},
+}
+"""The stages of a task, in order."""
