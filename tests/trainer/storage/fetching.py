@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from puna_trainer.storage.fetch import fetch
 from puna_trainer.storage.retry import Limits
 
 QUICK = Limits(connect=5, stall=1, first_wait=0.01, longest_wait=0.05, attempts=4)
+PATIENT = replace(QUICK, stall=60)
+"""While a test holds a connection."""
 ROOT = Path(__file__).parents[3]
 
 
@@ -96,7 +98,7 @@ def main(uri: str, destination: str, sha256: str) -> None:
             sha256=sha256 or None,
             max_bytes=None,
             report=lambda _message: None,
-            limits=QUICK,
+            limits=PATIENT,
         )
     except TrainingError as error:
         sys.exit(f"{error.reason}: {error.message}")

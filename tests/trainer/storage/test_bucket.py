@@ -14,7 +14,7 @@ from puna_trainer.exits import FailureReason
 from puna_trainer.storage.digest import digest_of
 from puna_trainer.storage.upload import upload
 from tests.trainer.storage.cutting import Cut, Proxy, cutting
-from tests.trainer.storage.fetching import QUICK, Fetcher, sha256_of
+from tests.trainer.storage.fetching import PATIENT, QUICK, Fetcher, sha256_of
 from tests.trainer.storage.store import Store, running
 
 pytestmark = pytest.mark.s3
@@ -108,6 +108,7 @@ def test_an_object_that_changes_between_two_attempts_is_downloaded_anew(
 ) -> None:
     store.put("bucket/changing.bin", content)
     fetcher.environment = through(proxy, store)
+    fetcher.limits = PATIENT  # the object changes while a connection is held
     changed = content[::-1]
     proxy.cuts.append(Cut(1_000_000, lambda: upload_changed(store, fetcher.folder, changed)))
     assert fetcher.fetch("s3://bucket/changing.bin").read_bytes() == changed
@@ -137,6 +138,25 @@ def test_what_would_be_answered_again_is_refused_at_once(
     assert f"dataset.uri: {uri}" in message
     assert words in message
     assert "wrong" not in message
+
+
+def test_the_keys_of_a_mounted_secret_are_used(
+    fetcher: Fetcher, store: Store, tmp_path: Path
+) -> None:
+    store.put("bucket/secret", b"data")
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    for key, variable in (
+        ("accessKeyId", "AWS_ACCESS_KEY_ID"),
+        ("secretAccessKey", "AWS_SECRET_ACCESS_KEY"),
+        ("endpoint", "AWS_ENDPOINT_URL"),
+    ):
+        (secret / key).write_text(fetcher.environment[variable] + "\n")
+    fetcher.environment = {
+        "PUNA_CREDENTIALS_DIRECTORY": str(secret),
+        "AWS_ACCESS_KEY_ID": "another",
+    }
+    assert fetcher.fetch("s3://bucket/secret").read_bytes() == b"data"
 
 
 def test_a_store_that_cannot_be_reached_is_asked_until_the_limit(fetcher: Fetcher) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import threading
 import time
+from dataclasses import replace
 
 from tests.fetch.source_server import SourceServer, serve
-from tests.trainer.storage.fetching import Fetcher, sha256_of
+from tests.trainer.storage.fetching import QUICK, Fetcher, sha256_of
 
 KILLS = 6
 LIMIT_SECONDS = 60
@@ -41,3 +42,21 @@ def test_a_download_that_is_killed_again_and_again_ends_well(
     offsets = [asked.offset for asked in source.asked]
     assert offsets == sorted(offsets)
     assert offsets[-1] > 0
+
+
+def test_a_kill_before_everything_takes_its_place_costs_no_second_download(
+    fetcher: Fetcher, source: SourceServer
+) -> None:
+    source.behaviours.append(serve(cut_after=2_000_000))
+    fetcher.limits = replace(QUICK, attempts=1)
+    fetcher.refusal(source.url())
+    before = source.sent
+    fetcher.limits = QUICK
+    fetcher.fetch(source.url())
+    assert source.sent - before < len(source.content) - 1_000_000
+    # As a kill leaves it that comes after the last byte, and before the folder is renamed.
+    working = fetcher.destination.with_name("source.partial")
+    fetcher.destination.rename(working)
+    (working / "source.json").unlink()
+    (working / "parts").mkdir()
+    assert fetcher.fetch(source.url()).read_bytes() == source.content

@@ -16,7 +16,7 @@ FOUND = [
     ("<ada@example.org>, bob@example.org", "<<EMAIL>>, <EMAIL>"),
     ("mailto:ada_1@example.museum?subject=x", "mailto:<EMAIL>?subject=x"),
     ("card 4111 1111 1111 1111, or 5500-0000-0000-0004", "card <CARD>, or <CARD>"),
-    ("378282246310005", "<CARD>"),
+    ("378282246310005, 3782 822463 10005", "<CARD>, <CARD>"),
     ("from 8.8.8.8:53 to 192.168.7.21", "from <IP>:53 to <IP>"),
     ("[2001:db8::8a2e:370:7334]:443, fe80::1", "[<IP>]:443, <IP>"),
     ("call +1 415 555 2671 or (415) 555-2671", "call <PHONE> or <PHONE>"),
@@ -43,6 +43,7 @@ LEFT = [
     'password = getpass("Password: ")',
     'token = "{{ .Values.token.from.elsewhere }}"',
     'secret: "xxxxxxxxxxxxxxxxxxxxxxxx"',
+    "26 27 28 29 30 31         26 27 28 29 30 31",
     "range(1000, 2000) + [100, 200, 3000]",
     "+1, +12, -5 and 1+2345",
 ]

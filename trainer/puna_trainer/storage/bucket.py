@@ -26,8 +26,8 @@ from puna_trainer.storage.source import Ask, RemoteFile, check_path
 SIGNED_SECONDS: Final = 3600
 """How long an address may be used; one is signed for each attempt."""
 ADVICE: Final = (
-    "give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of one who may, "
-    "and AWS_ENDPOINT_URL where the store is not Amazon's"
+    "give accessKeyId and secretAccessKey (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) of one who "
+    "may, and endpoint (AWS_ENDPOINT_URL) where the store is not Amazon's"
 )
 
 
@@ -72,11 +72,11 @@ class Bucket:
 def file_system(credentials: Credentials, limits: Limits) -> S3FileSystem:
     """Return the store that the credentials are for."""
     return S3FileSystem(
-        key=credentials.get("AWS_ACCESS_KEY_ID"),
-        secret=credentials.get("AWS_SECRET_ACCESS_KEY"),
-        token=credentials.get("AWS_SESSION_TOKEN"),
-        endpoint_url=credentials.get("AWS_ENDPOINT_URL"),
-        client_kwargs={"region_name": credentials.get("AWS_REGION")},
+        key=credentials.get("accessKeyId"),
+        secret=credentials.get("secretAccessKey"),
+        token=credentials.get("sessionToken"),
+        endpoint_url=credentials.get("endpoint"),
+        client_kwargs={"region_name": credentials.get("region")},
         config_kwargs={
             "signature_version": "s3v4",  # addresses are signed by an older one otherwise
             "connect_timeout": limits.connect,

@@ -12,19 +12,22 @@ from puna_trainer.storage.faults import unusable
 
 FOLDER_VARIABLE: Final = "PUNA_CREDENTIALS_DIRECTORY"
 """Environment variable that names the folder of a mounted Secret."""
-KEYS: Final = (
-    "token",
-    "username",
-    "password",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_ENDPOINT_URL",
-    "AWS_REGION",
-    "HF_ENDPOINT",
-    "HF_TOKEN",
-)
-"""Files that are looked for in the folder; those in capitals are also environment variables."""
+VARIABLES: Final = {
+    "token": None,
+    "username": None,
+    "password": None,
+    "accessKeyId": "AWS_ACCESS_KEY_ID",
+    "secretAccessKey": "AWS_SECRET_ACCESS_KEY",
+    "sessionToken": "AWS_SESSION_TOKEN",
+    "region": "AWS_REGION",
+    "endpoint": "AWS_ENDPOINT_URL",
+    "hubToken": "HF_TOKEN",
+    "hubEndpoint": "HF_ENDPOINT",
+}
+"""Keys of a Secret, and the environment variables that stand for them where there is no Secret.
+
+`token` is for web servers and for the hub; that of the environment for the hub alone.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +53,21 @@ class Credentials:
 
 
 def read_credentials(environment: Mapping[str, str]) -> Credentials:
-    """Return the credentials that the environment holds or leads to; the folder's win.
+    """Return the credentials that the environment holds or leads to; those of the folder win.
 
     Raises:
         TrainingError: BadConfig, the folder cannot be read.
     """
-    values = {key: environment[key] for key in KEYS if key.isupper() and environment.get(key)}
+    values = {
+        key: environment[variable]
+        for key, variable in VARIABLES.items()
+        if variable is not None and environment.get(variable)
+    }
     folder = environment.get(FOLDER_VARIABLE)
     if folder:
         if not Path(folder).is_dir():
             raise unusable(f"{FOLDER_VARIABLE}: {folder} is no folder")
-        for key in KEYS:
+        for key in VARIABLES:
             value = _read(Path(folder) / key)
             if value is not None:
                 values[key] = value

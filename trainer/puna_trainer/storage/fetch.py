@@ -121,8 +121,8 @@ class _Transfer:
                     "isFolder": self.source.is_folder,
                 }
                 stream.write(json.dumps(record, indent=1).encode())
-            shutil.rmtree(self.folder / "parts")
             publish(self.folder, self.destination)
+            shutil.rmtree(self.destination / "parts")
         return _content(self.destination, is_folder=self.source.is_folder)
 
     def _open(self) -> None:
@@ -130,8 +130,8 @@ class _Transfer:
         wanted, key = self.folder / "address", _address_key(self.location)
         if not wanted.exists() or wanted.read_text() != key:
             shutil.rmtree(self.folder, ignore_errors=True)
-            (self.folder / CONTENT).mkdir(parents=True)
-            (self.folder / "parts").mkdir()
+            for name in (CONTENT, "parts"):
+                (self.folder / name).mkdir(parents=True)
             with replacing(wanted) as stream:
                 stream.write(key.encode())
 

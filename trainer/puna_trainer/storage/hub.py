@@ -36,8 +36,8 @@ class Hub:
     def __init__(self, location: Location, credentials: Credentials, limits: Limits) -> None:
         self._location = location
         self._limits = limits
-        token = credentials.get("token") or credentials.get("HF_TOKEN")
-        self._api = HfApi(credentials.get("HF_ENDPOINT"), token=token)
+        token = credentials.get("token") or credentials.get("hubToken")
+        self._api = HfApi(credentials.get("hubEndpoint"), token=token)
         self._commit = ""
         self.is_folder = False
 
