@@ -49,6 +49,8 @@ IMAGES: Final = (
         "-cuda",
         (f"LLAMA_CPP_IMAGE=ghcr.io/ggml-org/llama.cpp:server-cuda-{LLAMA_CPP}",),
     ),
+    Image("trainer", "trainer", "-cpu"),
+    Image("trainer", "trainer", "-cuda"),
 )
 
 

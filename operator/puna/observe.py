@@ -13,6 +13,7 @@ from puna.api.conditions import find
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
 from puna.api.reasons import ConditionType
+from puna.api.training_status import ArtifactStatus, is_complete
 from puna.context import Context
 from puna.core.naming import BACKEND_KEY_NAME, ROUTER_NAME
 from puna.core.ownership import field_set, is_controlled_by
@@ -21,11 +22,12 @@ from puna.core.readiness import is_ready
 from puna.endpoint.accept import claim_names, secret_names
 from puna.endpoint.diagnosis import is_fetching
 from puna.endpoint.effective import preset_names
-from puna.endpoint.observed import ObservedEndpoint, RouterObservation
+from puna.endpoint.follow import followed
+from puna.endpoint.observed import ObservedEndpoint, RouterObservation, artifact_of
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
 from puna.parsed import InvalidResourceError
 from puna.store import Store, ref_of
-from puna.triggers import ENDPOINT, endpoint_key, router_pods
+from puna.triggers import ENDPOINT, TRAINING_JOB, endpoint_key, router_pods
 from puna_fetch.config import Progress
 from puna_router.config import CONFIG_KEY, LABEL_PROCESS, config_digest
 
@@ -48,12 +50,15 @@ async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedE
     routers = await _routers(context, ref, asked=asked)
     if asked and document is not None and _run_by_all(routers, document):
         context.acknowledged[ref] = document
+    artifacts = _artifacts(context, endpoint)
+    meant = followed(endpoint, artifact_of(endpoint.spec.model, artifacts), children) or endpoint
     return ObservedEndpoint(
         children=children,
         pods=pods,
         presets=_presets(context, endpoint),
         missing_secrets=await _missing_secrets(context, endpoint),
-        claims=await _claims(context, endpoint),
+        claims=await _claims(context, meant),
+        artifacts=artifacts,
         routers=routers,
         routers_asked=asked,
         progress=_progress(context, ref, pods),
@@ -233,6 +238,23 @@ def _presets(context: Context, endpoint: LLMEndpoint) -> dict[str, Preset]:
         for name, manifest in found.items()
         if manifest is not None
     }
+
+
+def _artifacts(context: Context, endpoint: LLMEndpoint) -> dict[str, ArtifactStatus] | None:
+    """Return the verified files of the TrainingJob that an endpoint follows, by their names."""
+    ref = endpoint.spec.model.training_job_ref
+    if ref is None:
+        return None
+    manifest = context.store.find(TRAINING_JOB, Ref(endpoint.metadata.namespace, ref.name))
+    if manifest is None or "deletionTimestamp" in manifest["metadata"]:
+        return None
+    try:
+        job = context.training_jobs.parse(manifest)
+    except InvalidResourceError:
+        return {}  # its own pass says so
+    if not is_complete(job.status):
+        return {}
+    return {artifact.name: artifact for artifact in job.status.artifacts}
 
 
 async def _missing_secrets(context: Context, endpoint: LLMEndpoint) -> frozenset[str]:

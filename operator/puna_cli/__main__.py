@@ -16,6 +16,7 @@ from puna_cli.errors import CommandError
 from puna_cli.keys.command import key_group
 from puna_cli.kubectl import Kubectl
 from puna_cli.report import Report
+from puna_cli.train.command import train_group
 
 NOT_UP = 3
 """Exit status of `puna status` for a cluster of which something does not work."""
@@ -69,7 +70,7 @@ def cluster_options(command: Any) -> Any:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="puna")
 def main() -> None:
-    """Serve local language models on Kubernetes."""
+    """Train and serve local language models on Kubernetes."""
 
 
 @main.command("up")
@@ -271,6 +272,7 @@ def demo_command(**options: Any) -> None:
 
 
 main.add_command(key_group)
+main.add_command(train_group)
 
 
 if __name__ == "__main__":

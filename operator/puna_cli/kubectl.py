@@ -40,6 +40,17 @@ class Kubectl:
             raise CommandError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
         return done.stdout
 
+    def show(self, *args: str) -> None:
+        """Let one call write to this program's own output, for as long as it takes.
+
+        Raises:
+            CommandError: it failed.
+        """
+        command = [str(self.binary), f"--kubeconfig={self.kubeconfig}", *args]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode != 0:
+            raise CommandError(f"kubectl {' '.join(args)}: exit status {done.returncode}")
+
     def apply(self, manifests: Iterable[dict[str, Any]]) -> None:
         """Server-side apply of all objects in one call."""
         document = {"apiVersion": "v1", "kind": "List", "items": list(manifests)}

@@ -25,8 +25,9 @@ from puna_node.actions import (
 from puna_node.addresses import bind_problem
 from puna_node.admission import find_profile
 from puna_node.api import ApiError, ApiUnreachableError
-from puna_node.config import REASON_NOT_ALLOWED, REASON_PORT_IN_USE
+from puna_node.config import REASON_NOT_ALLOWED, REASON_PORT_IN_USE, Profile
 from puna_node.context import Context
+from puna_node.documents import DocumentError, localized
 from puna_node.drain import wait_until_idle
 from puna_node.facts import (
     ContainerFacts,
@@ -47,7 +48,7 @@ from puna_node.preparation import Prepared, prepare
 from puna_node.probe import PROBE_FIELDS, observe, probe_spec
 from puna_node.prober import ProbeFailure, run_probe
 from puna_node.processes import Attempt
-from puna_node.reach import reach_of, refused
+from puna_node.reach import Reach, reach_of, refused
 from puna_node.shims import ShimError
 from puna_node.sources import MissingSourceError
 from puna_node.state import PodFolder, StoredPod
@@ -55,6 +56,7 @@ from puna_node.status import pod_status
 from puna_node.status_writer import StatusWriter
 from puna_node.termination import with_message
 from puna_node.variables import RefusedVariableError
+from puna_node.volume_files import content_folders
 from puna_node.volume_store import VolumeError, own
 
 LOG: Final = logging.getLogger(__name__)
@@ -304,12 +306,37 @@ class PodActor:
         problem = refused(launch.argv[len(profile.run) :], profile, reach)
         if problem is not None:
             raise StartRefusedError(REASON_NOT_ALLOWED, problem)
+        launch = self._with_documents(launch, profile, reach, folders)
         for port in launch.ports:
             taken = bind_problem(self.facts.address, port)
             if taken is not None:
                 text = f"port {port} of {self.facts.address} cannot be used: {taken.strerror}"
                 raise StartRefusedError(REASON_PORT_IN_USE, text)
         return launch
+
+    def _with_documents(
+        self, launch: Launch, profile: Profile, reach: Reach, folders: Folders
+    ) -> Launch:
+        """Process whose documents name paths of this host.
+
+        Raises:
+            StartRefusedError: a document may not be given to it.
+        """
+        if not profile.path_members:
+            return launch
+        own = len(profile.run)
+        try:
+            arguments = localized(
+                launch.argv[own:],
+                members=frozenset(profile.path_members),
+                mounts=launch.mounts,
+                content=content_folders(self.pod, folders.volumes),
+                reach=reach.folders,
+                home=Path(folders.home),
+            )
+        except DocumentError as error:
+            raise StartRefusedError(REASON_NOT_ALLOWED, str(error)) from error
+        return replace(launch, argv=(*launch.argv[:own], *arguments))
 
     async def _wait(self, name: str, attempt: Attempt) -> None:
         how = await processes.wait(attempt)

@@ -58,6 +58,9 @@ class Profile(Document):
     """Flags that a Pod may give, in this spelling; absent: every one. Not for a llama-server."""
     scratch_flags: tuple[str, ...] = ()
     """Flags that name a folder whose files say what to run: it has to be an emptyDir of the Pod."""
+    path_members: tuple[str, ...] = ()
+    """Members of the JSON documents among its arguments that hold paths or file:// addresses: they
+    are replaced and have to lie in the Pod's volumes, as in a command line."""
     exec_probes: bool = False
     """Allow probes that run a command of the Pod's author on this host."""
 

@@ -35,6 +35,15 @@ Tokens = Mapping[TokenRequest, str]
 Files = dict[str, FileContent]
 
 
+def content_folders(pod: Manifest, places: Mapping[str, str]) -> tuple[str, ...]:
+    """Folders of the volumes that the API server fills."""
+    return tuple(
+        places[volume["name"]]
+        for volume in volumes(pod)
+        if any(kind in volume for kind in CONTENT_KINDS) and volume["name"] in places
+    )
+
+
 def token_requests(pod: Manifest) -> frozenset[TokenRequest]:
     """Tokens that the Pod's projected volumes ask for."""
     return frozenset(

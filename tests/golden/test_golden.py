@@ -17,6 +17,8 @@ import yaml
 
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
 from puna.api.preset import Preset
+from puna.api.training_status import TrainingJobStatus
+from puna.api.trainingjob import TrainingJob
 from puna.core.findings import Finding
 from puna.core.plan import Manifest, ObjectKey, Plan, key_of
 from puna.endpoint.effective import resolve
@@ -25,12 +27,16 @@ from puna.endpoint.plan import plan as plan_endpoint
 from puna.endpoint.revision import new_revision
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
 from puna.namespace.plan import plan as plan_namespace
+from puna.training.observed import ObservedTraining
+from puna.training.plan import plan as plan_training
 from puna_fetch.config import Progress
 from puna_router.config import EndpointState
+from puna_trainer.progress import Progress as TrainerProgress
 from tests.factories import NOW, settings
 
 HERE = Path(__file__).parent
 ENDPOINTS = sorted(path.parent for path in HERE.glob("endpoint/*/input.yaml"))
+TRAININGS = sorted(path.parent for path in HERE.glob("training/*/input.yaml"))
 NAMESPACES = sorted(path.parent for path in HERE.glob("namespace/*/input.yaml"))
 
 
@@ -56,7 +62,15 @@ def test_a_router_is_planned_as_before(case: Path) -> None:
     compare(case / "plan.yaml", plan_document(plan_namespace(namespace, observed, settings(), NOW)))
 
 
-@pytest.mark.parametrize("case", ENDPOINTS + NAMESPACES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", TRAININGS, ids=lambda case: case.name)
+def test_a_training_job_is_planned_as_before(case: Path) -> None:
+    job = TrainingJob.model_validate(documents(case)[0])
+    made = plan_training(job, observed_training(case), settings(), NOW)
+    compare(case / "plan.yaml", plan_document(made))
+    compare(case / "status.yaml", made.status.to_dict())
+
+
+@pytest.mark.parametrize("case", ENDPOINTS + NAMESPACES + TRAININGS, ids=lambda case: case.name)
 def test_a_case_says_what_it_shows(case: Path) -> None:
     assert (case / "input.yaml").read_text().startswith("# ")
 
@@ -95,6 +109,20 @@ def observed_endpoint(
     )
 
 
+def observed_training(case: Path) -> ObservedTraining:
+    seen: dict[str, Any] = yaml.safe_load((case / "observed.yaml").read_text())
+    return ObservedTraining(
+        children=tuple(seen.get("children", ())),
+        pods=tuple(seen.get("pods", ())),
+        missing_secrets=frozenset(seen.get("missingSecrets", ())),
+        claims=seen.get("claims", {}),
+        progress={
+            name: TrainerProgress.model_validate(item)
+            for name, item in seen.get("progress", {}).items()
+        },
+    )
+
+
 def wanted_data(endpoint: LLMEndpoint, presets: dict[str, Preset]) -> Manifest:
     """The data of the wanted revision: of one that never served, only today's is left alone."""
     revision = new_revision(
@@ -115,7 +143,9 @@ def router(item: Manifest) -> RouterObservation:
     )
 
 
-def plan_document(made: Plan[LLMEndpointStatus] | Plan[Finding | None]) -> Manifest:
+def plan_document(
+    made: Plan[LLMEndpointStatus] | Plan[Finding | None] | Plan[TrainingJobStatus],
+) -> Manifest:
     """A plan as one document; children by identity, since their order is no promise to users."""
     wait = made.requeue_after
     return {

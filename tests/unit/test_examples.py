@@ -12,17 +12,33 @@ import yaml
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
 from puna.api.reasons import ConditionType
+from puna.api.training_status import ArtifactStatus
+from puna.api.trainingjob import TrainingJob
+from puna.core.plan import Manifest
 from puna.endpoint.plan import plan
+from puna.training.observed import ObservedTraining
+from puna.training.plan import plan as plan_training
+from puna_trainer.config.output import ArtifactType
 from tests.factories import HTTPS_MODEL, NOW, observed, presets, settings
 from tests.fake_cluster import FakeCluster
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/README.md"))
+SERVING = [folder for folder in EXAMPLES if "train" not in folder.name]
+TRAINING = [folder for folder in EXAMPLES if "train" in folder.name]
 PATCH = re.compile(r"--patch '(\{.*\})'")
 
 
 def cluster_of(folder: Path) -> FakeCluster:
     """The endpoint of an example with its Presets."""
+    documents = documents_of(folder)
+    (endpoint,) = (item for item in documents if item["kind"] == "LLMEndpoint")
+    named = [Preset.model_validate(item) for item in documents if item["kind"] == "Preset"]
+    return FakeCluster(LLMEndpoint.model_validate(endpoint), presets(*named))
+
+
+def documents_of(folder: Path) -> list[Manifest]:
+    """All objects of an example, in the namespace `default`."""
     documents = [
         document
         for path in sorted(folder.glob("*.yaml"))
@@ -30,12 +46,43 @@ def cluster_of(folder: Path) -> FakeCluster:
     ]
     for document in documents:
         document["metadata"]["namespace"] = "default"
+    return documents
+
+
+@pytest.mark.parametrize("folder", TRAINING, ids=lambda folder: folder.name)
+def test_an_example_of_training_can_be_carried_out(folder: Path) -> None:
+    (job,) = (item for item in documents_of(folder) if item["kind"] == "TrainingJob")
+    made = plan_training(
+        TrainingJob.model_validate(job), ObservedTraining(claims={"runs": {}}), settings(), NOW
+    )
+    found = {item.type: item.status for item in made.status.conditions}
+    assert (found[ConditionType.ACCEPTED], found[ConditionType.RESOLVED_REFS]) == ("True", "True")
+    assert "Job" in {child["kind"] for child in made.children or ()}
+
+
+def test_the_trained_model_of_an_example_is_served_once_it_is_verified() -> None:
+    documents = documents_of(ROOT / "examples/05-train-a-code-model")
+    (job,) = (item for item in documents if item["kind"] == "TrainingJob")
     (endpoint,) = (item for item in documents if item["kind"] == "LLMEndpoint")
-    named = [Preset.model_validate(item) for item in documents if item["kind"] == "Preset"]
-    return FakeCluster(LLMEndpoint.model_validate(endpoint), presets(*named))
+    wanted = LLMEndpoint.model_validate(endpoint)
+    waiting = plan(wanted, observed(artifacts={}), settings(), NOW)
+    assert "Deployment" not in {child["kind"] for child in waiting.children or ()}
+    assert set(job["spec"]["export"]["types"]) > {
+        endpoint["spec"]["model"]["trainingJobRef"]["artifact"]
+    }
+    file = ArtifactStatus(
+        name="Q8_0",
+        uri="pvc://runs/tiny-code/export/tiny-code-Q8_0.gguf",
+        sha256="0" * 64,
+        type=ArtifactType.Q8_0,
+        size_bytes=1,
+    )
+    seen = observed(artifacts={"Q8_0": file}, claims={"runs": {}})
+    made = plan(wanted, seen, settings(), NOW)
+    assert "Deployment" in {child["kind"] for child in made.children or ()}
 
 
-@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", SERVING, ids=lambda folder: folder.name)
 def test_an_example_can_be_carried_out(folder: Path) -> None:
     cluster = cluster_of(folder)
     seen = observed(presets=cluster.presets, claims={"models": {}})

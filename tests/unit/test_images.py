@@ -48,9 +48,9 @@ def test_an_image_runs_as_a_user_that_has_a_number_and_an_entry(dockerfile: Path
 def test_the_operator_runs_the_images_that_are_built() -> None:
     built = {image.reference(REGISTRY, version()) for image in IMAGES}
     settings = Settings()
+    profiles = [settings.accelerators[kind] for kind in (Accelerator.CPU, Accelerator.CUDA)]
     used = {settings.fetch_image, settings.router.image} | {
-        settings.accelerators[accelerator].image
-        for accelerator in (Accelerator.CPU, Accelerator.CUDA)
+        image for profile in profiles for image in (profile.image, profile.trainer_image)
     }
     assert used == built
 
@@ -67,7 +67,7 @@ def test_the_default_llama_server_is_the_pinned_build() -> None:
 
 
 def test_an_argument_given_by_hand_comes_last_and_wins() -> None:
-    cuda = IMAGES[-1]
+    (cuda,) = (image for image in IMAGES if image.arguments)
     command = build_command("docker", cuda, "name", ["LLAMA_CPP_IMAGE=mine"])
     given = [argument for argument in command if argument.startswith("--build-arg=")]
     assert given[-1] == "--build-arg=LLAMA_CPP_IMAGE=mine"

@@ -23,6 +23,7 @@ from puna.api.resource import (
 )
 from puna.api.rollout import Rollout
 from puna.api.routing import ExternalEndpoint, Routing
+from puna_trainer.config.output import ArtifactType
 
 Labels = Annotated[
     dict[str, Annotated[str, Field(max_length=63, pattern=LABEL_VALUE)]],
@@ -52,13 +53,35 @@ class ModelCache(Model):
     """Claim that all Pods of the endpoint share; it needs an access mode that allows this."""
 
 
+class TrainingJobReference(Model):
+    """A model file that a TrainingJob of the same namespace made."""
+
+    name: ObjectName
+    """Name of the TrainingJob."""
+    artifact: ArtifactType
+    """Kind of the file; one of `export.types` of the TrainingJob."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.artifact != 'safetensors'",
+            "llama-server reads GGUF; name one of the other types",
+            ".artifact",
+        ),
+    )
+
+
 class ModelSource(Model):
-    """One GGUF file and its digest."""
+    """One GGUF file: a uri and its digest, or the TrainingJob that makes it."""
 
     uri: Annotated[
         str, Field(max_length=2048, pattern=r"^(file:///|pvc://|https?://|hf://)[^\s?#]+(\?\S*)?$")
-    ]
+    ] = ""
     """file:///path, pvc://claim/path, http(s)://host/path or hf://organization/repository/file."""
+    training_job_ref: TrainingJobReference | None = None
+    """Instead of a uri: the newest verified file of a TrainingJob, whenever there is a newer one.
+
+    A TrainingJob that goes, or runs again, leaves what is served alone.
+    """
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)] | None = None
     """SHA-256 of the file in hex, checked before llama-server starts.
 
@@ -76,25 +99,41 @@ class ModelSource(Model):
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "has(self.sha256) || self.uri.startsWith('file:') || self.uri.startsWith('pvc:')",
+            "has(self.uri) || has(self.trainingJobRef)",
+            "set uri or trainingJobRef",
+            ".uri",
+            "FieldValueRequired",
+        ),
+        Rule(
+            "!has(self.trainingJobRef) || !(has(self.uri) || has(self.sha256) || "
+            "has(self.credentialsSecretRef) || has(self.caSecretRef) || has(self.cache))",
+            "says where the file lies by itself; remove uri, sha256, credentialsSecretRef, "
+            "caSecretRef and cache",
+            ".trainingJobRef",
+            "FieldValueForbidden",
+        ),
+        Rule(
+            "!has(self.uri) || has(self.sha256) "
+            "|| self.uri.startsWith('file:') || self.uri.startsWith('pvc:')",
             "required for http, https and hf sources",
             ".sha256",
             "FieldValueRequired",
         ),
         Rule(
-            "!has(self.cache) || !(self.uri.startsWith('file:') || self.uri.startsWith('pvc:'))",
+            "!has(self.cache) || !has(self.uri) "
+            "|| !(self.uri.startsWith('file:') || self.uri.startsWith('pvc:'))",
             "a file:// or pvc:// model is served from where it lies",
             ".cache",
             "FieldValueForbidden",
         ),
         Rule(
-            "!self.uri.startsWith('pvc://') || "
+            "!has(self.uri) || !self.uri.startsWith('pvc://') || "
             "self.uri.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/.+$')",
             "expected pvc://<claim>/<path>",
             ".uri",
         ),
         Rule(
-            "!self.uri.contains('/../') && !self.uri.endsWith('/..')",
+            "!has(self.uri) || (!self.uri.contains('/../') && !self.uri.endsWith('/..'))",
             "the path must not contain '..'",
             ".uri",
         ),

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from puna.api.conditions import Condition
-from puna.api.reasons import Reason
+from puna.api.reasons import ConditionType, Reason
 from puna.api.resource import Model
 from puna_trainer.config.output import ArtifactType, StageName
 from puna_trainer.progress import CURVE_POINTS, CheckpointNote, CurvePoint, Parity
@@ -199,3 +199,10 @@ class TrainingJobStatus(Model):
     """Attempts that ended too early."""
     summary: TrainingSummary = TrainingSummary()
     """Texts for `kubectl get`."""
+
+
+def is_complete(status: TrainingJobStatus) -> bool:
+    """Return whether a run has ended well."""
+    return any(
+        item.type is ConditionType.COMPLETE and item.status == "True" for item in status.conditions
+    )

@@ -28,9 +28,9 @@ class TrainingDataset(Dataset):
     """Data to learn from, and who may read it."""
 
     credentials_secret_ref: LocalObjectReference | None = None
-    """Secret with `token` (hf, http), `username` and `password` (http), or `accessKeyId`,
-    `secretAccessKey` and, if any, `sessionToken`, `region` and `endpoint` (s3), for dataset, model
-    and upload."""
+    """Secret with `token` (hf, http), `username` and `password` (http), or `AWS_ACCESS_KEY_ID`,
+    `AWS_SECRET_ACCESS_KEY` and, if any, `AWS_SESSION_TOKEN`, `AWS_REGION` and `AWS_ENDPOINT_URL`
+    (s3), for dataset, model and upload."""
 
 
 class Output(Model):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from puna.api.llmendpoint import ModelSource
 from puna.api.preset import Preset
+from puna.api.training_status import ArtifactStatus
 from puna.core.findings import Finding
 from puna.core.plan import Manifest, ObjectKey
 from puna_fetch.config import Progress
@@ -36,6 +38,9 @@ class ObservedEndpoint:
     """Secrets that the spec names and the namespace lacks."""
     claims: Mapping[str, Manifest] = field(default_factory=dict)
     """PersistentVolumeClaims that the spec names, as far as they exist."""
+    artifacts: Mapping[str, ArtifactStatus] | None = None
+    """Verified files of the TrainingJob that the spec names, none while it is not complete; None:
+    there is no such TrainingJob."""
     foreign: frozenset[ObjectKey] = frozenset()
     """Objects with a wanted child's name that somebody else owns."""
     routers: tuple[RouterObservation, ...] = ()
@@ -50,3 +55,11 @@ class ObservedEndpoint:
     """What keeps the namespace's router from being built."""
     rejected: str | None = None
     """The API server's words, if it refused a child in the pass before."""
+
+
+def artifact_of(
+    model: ModelSource, artifacts: Mapping[str, ArtifactStatus] | None
+) -> ArtifactStatus | None:
+    """Return the file that a model's reference means, once it is there."""
+    ref = model.training_job_ref
+    return None if ref is None else (artifacts or {}).get(ref.artifact)

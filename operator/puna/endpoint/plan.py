@@ -20,8 +20,9 @@ from puna.endpoint.census import take
 from puna.endpoint.children import build_children
 from puna.endpoint.diagnosis import Diagnosis, diagnose, is_fetching, is_loading
 from puna.endpoint.effective import pools_of, resolve
+from puna.endpoint.follow import followed, not_there_yet
 from puna.endpoint.judgement import View
-from puna.endpoint.observed import ObservedEndpoint
+from puna.endpoint.observed import ObservedEndpoint, artifact_of
 from puna.endpoint.orders import read_orders
 from puna.endpoint.progress import fetch_status
 from puna.endpoint.requeue import look_again
@@ -43,6 +44,13 @@ def plan(
     endpoint: LLMEndpoint, observed: ObservedEndpoint, settings: Settings, now: datetime
 ) -> Plan[LLMEndpointStatus]:
     """Return everything that one pass wants to be true."""
+    meant = followed(
+        endpoint, artifact_of(endpoint.spec.model, observed.artifacts), observed.children
+    )
+    if meant is None:
+        value = AcceptInput(endpoint, observed, settings)
+        return _refuse(value, now, refusal=None, unresolved=not_there_yet(endpoint, observed))
+    endpoint = meant
     value = AcceptInput(endpoint, observed, settings)
     refusal = first_finding(SPEC_CHECKS, value)
     unresolved = first_finding(REFERENCE_CHECKS, value)

@@ -15,6 +15,7 @@ from puna.placement import contradiction
 from puna.settings import Settings
 from puna.training.memory import too_small
 from puna.training.observed import ObservedTraining
+from puna.training.processes import processes_per_node
 from puna.training.run_config import run_of
 from puna.training.volumes import claim_names
 from puna_trainer.config.refusals import refusals
@@ -89,6 +90,20 @@ def addresses_are_allowed(value: AcceptInput) -> Finding | None:
     return None
 
 
+def processes_can_meet(value: AcceptInput) -> Finding | None:
+    """Refuse several processes on several nodes where there is no cluster DNS for torchrun."""
+    spec = value.job.spec
+    if spec.nodes == 1 or processes_per_node(spec) == 1:
+        return None
+    if value.settings.training_rendezvous == "Service":
+        return None
+    return Finding(
+        Reason.INVALID_SPEC,
+        "spec.acceleratorCount: several nodes with several accelerators each need cluster DNS, "
+        "which the operator's setting PUNA_TRAINING_RENDEZVOUS says is not there; use 1",
+    )
+
+
 def node_selector_agrees(value: AcceptInput) -> Finding | None:
     """Refuse a label that the accelerator's nodes cannot have."""
     spec = value.job.spec
@@ -160,6 +175,7 @@ SPEC_CHECKS: Final[tuple[Check[AcceptInput], ...]] = (
     memory_suffices,
     files_lie_in_an_allowed_folder,
     addresses_are_allowed,
+    processes_can_meet,
     node_selector_agrees,
     accelerators_are_counted_once,
     no_foreign_object_has_a_childs_name,

@@ -87,8 +87,6 @@ def ends(pods: Iterable[Manifest]) -> list[tuple[Manifest, End]]:
 
 def _seen(known: Attempt | None, pod: Manifest, said: Progress | None) -> Attempt:
     """Return an attempt as its Pod shows it; what is known of one that has ended stays."""
-    if known is not None and known.finished_at is not None:
-        return known
     attempt = known or Attempt(pod=pod["metadata"]["name"], started_at=_created(pod))
     update: dict[str, object] = {}
     if "nodeName" in pod.get("spec", {}):
@@ -96,7 +94,7 @@ def _seen(known: Attempt | None, pod: Manifest, said: Progress | None) -> Attemp
     if said is not None and attempt.from_step is None and said.step is not None:
         update["from_step"] = said.resumed_from or 0
     end = end_of(pod)
-    if end is not None:
+    if end is not None and attempt.finished_at is None:
         result = end.result
         step = result.step if result else None
         update |= {

@@ -13,42 +13,35 @@ from puna.placement import container_resources, placement
 from puna.settings import Settings
 from puna.training.grace import grace_seconds
 from puna.training.mounts import RUN_FILE, RUN_MOUNT
-from puna.training.processes import MASTER_PORT, variables
+from puna.training.processes import MASTER_PORT, command, processes_per_node, variables
 from puna.training.volumes import pod_volumes
 from puna_trainer.exits import Exit
 
 TRAINER: Final = "trainer"
 """Name of the container that trains."""
-COMMAND: Final = ("python", "-m", "puna_trainer")
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 
-FAILURE_POLICY: Final[Manifest] = {
-    "rules": [
-        {
-            "action": "Ignore",
-            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
-        },
-        {
-            "action": "FailJob",
-            "onExitCodes": {
-                "containerName": TRAINER,
-                "operator": "In",
-                "values": [int(Exit.BUG), int(Exit.USAGE), int(Exit.REFUSED)],
-            },
-        },
-        {
-            # Somebody sent SIGTERM, and everything is saved: a deleted Pod is no failure.
-            "action": "Ignore",
-            "onExitCodes": {
-                "containerName": TRAINER,
-                "operator": "In",
-                "values": [int(Exit.INTERRUPTED)],
-            },
-        },
-    ]
-}
-"""In order: what Kubernetes did itself, what would come again, what was asked for. All others, the
-temporary ones among them, count towards `backoffLimit`."""
+
+def failure_policy(*, launched: bool) -> Manifest:
+    """Return what becomes of a Pod that failed; what no rule names counts towards `backoffLimit`.
+
+    In order: what Kubernetes did itself, what would come again, and a SIGTERM after which
+    everything was saved: a deleted Pod is no failure. torchrun ends with 1 whatever its processes
+    ended with (`launched`), so that there the trainer's last word decides instead, see `verdict`.
+    """
+    fatal = [Exit.USAGE, Exit.REFUSED] if launched else [Exit.BUG, Exit.USAGE, Exit.REFUSED]
+    disrupted = {"type": "DisruptionTarget", "status": "True"}
+    return {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [disrupted]},
+            {"action": "FailJob", "onExitCodes": _exit_codes(*fatal)},
+            {"action": "Ignore", "onExitCodes": _exit_codes(Exit.INTERRUPTED)},
+        ]
+    }
+
+
+def _exit_codes(*codes: Exit) -> Manifest:
+    return {"containerName": TRAINER, "operator": "In", "values": [int(code) for code in codes]}
 
 
 def job_name(name: str, run: int) -> str:
@@ -81,7 +74,7 @@ def build_job(
             # When one Pod of several fails, all of them do: together they are one failure.
             "backoffLimit": (spec.backoff_limit + 1) * spec.nodes - 1,
             "podReplacementPolicy": "Failed",
-            "podFailurePolicy": FAILURE_POLICY,
+            "podFailurePolicy": failure_policy(launched=processes_per_node(spec) > 1),
             # With a queue it is Kueue's from here on.
             "suspend": spec.suspend or spec.queue_name is not None,
             "template": {
@@ -103,6 +96,12 @@ def existing_job(live: Manifest, job: TrainingJob) -> Manifest:
     return part | {"spec": part.get("spec", {}) | {"suspend": job.spec.suspend}}
 
 
+def ended_job(live: Manifest) -> Manifest:
+    """Return a Job that is to end now: its Pods save and go, those that have ended stay."""
+    part = applied_part(live)
+    return part | {"spec": part.get("spec", {}) | {"activeDeadlineSeconds": 1}}
+
+
 def _pod_spec(
     job: TrainingJob, *, run: int, save_seconds: float | None, settings: Settings
 ) -> Manifest:
@@ -112,15 +111,13 @@ def _pod_spec(
     container: Manifest = {
         "name": TRAINER,
         "image": profile.trainer_image,
-        "command": list(COMMAND),
+        "command": list(command(spec)),
         "args": [f"{RUN_MOUNT}/{RUN_FILE}"],
+        "env": variables(spec, child=child, settings=settings),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": list(volumes.mounts),
     }
-    environment = variables(spec, name=job.metadata.name, child=child, settings=settings)
-    if environment:
-        container["env"] = environment
     resources = container_resources(profile, spec.resources, spec.accelerator_count)
     if resources:
         container["resources"] = resources

@@ -24,12 +24,13 @@ from puna.training.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput
 from puna.training.attempts import ends, record
 from puna.training.clock import Clock, clock, deadline, expiry
 from puna.training.config_map import build_config_map
-from puna.training.job import build_job, existing_job, job_name
+from puna.training.job import build_job, ended_job, existing_job, job_name
 from puna.training.observed import ObservedTraining
 from puna.training.outcome import end_of, is_running, rank_of
 from puna.training.service import build_service
-from puna.training.shown import WRITE_INTERVAL, is_due, shown
+from puna.training.shown import WRITE_INTERVAL, completed, is_due, shown
 from puna.training.status import build_status, measured, registered, transitions
+from puna.training.summary import number
 from puna.training.verdict import verdict
 from puna.training.view import View
 from puna.training.waiting import obstacle
@@ -98,13 +99,18 @@ class _Pass:
 
 
 def _rest(job: TrainingJob, observed: ObservedTraining, now: datetime) -> Plan[TrainingJobStatus]:
-    """Return the plan of a finished run: everything stays but a Job that did not get to its end."""
+    """Return the plan of a finished run: everything stays, but nothing runs."""
     status = job.status
     seen = record(status, observed.pods, observed.progress, pausing=True, now=now)
+    said = observed.progress.get(seen.last.pod) if seen.last else None
+    progress = completed(status.progress, said)
+    loss = progress.loss if progress else None
     status = status.model_copy(
         update={
             "observed_generation": job.metadata.generation,
+            "progress": progress,
             "lineage": status.lineage.model_copy(update={"attempts": seen.attempts}),
+            "summary": status.summary.model_copy(update={"loss": number(loss)}),
         }
     )
     at = expiry(status, job.spec)
@@ -114,12 +120,14 @@ def _rest(job: TrainingJob, observed: ObservedTraining, now: datetime) -> Plan[T
 
 
 def _kept(observed: ObservedTraining) -> tuple[Manifest, ...]:
-    """Return what exists, as it is, without Jobs that still run."""
+    """Return what exists, as it is; of a Job that still runs the Pods are ended, and none is lost.
+
+    To delete it would take the logs of those that have ended along.
+    """
     return tuple(
-        applied_part(child)
+        applied_part(child) if child["kind"] != "Job" or _has_ended(child) else ended_job(child)
         for child in observed.children
         if "deletionTimestamp" not in child["metadata"]
-        and (child["kind"] != "Job" or _has_ended(child))
     )
 
 

@@ -1,6 +1,7 @@
 """Processes of a run: how many there are, how they find each other, and their threads.
 
-Variables are those that torchrun reads and sets for its workers (PET_*, torch.distributed.run).
+One process to a Pod is started by itself and is told who it is (`puna_trainer.distributed`).
+Several are started by torchrun, which is told the same by variables of its own (PET_*).
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ from typing import Final
 from puna.api.llmendpoint import Accelerator
 from puna.api.trainingjob import TrainingJobSpec
 from puna.core.plan import Manifest
+from puna.core.pod_security import pod_ip
 from puna.core.quantities import amount
 from puna.settings import Settings
-from puna.training.mounts import CREDENTIALS_MOUNT, OUTPUT_MOUNT
-from puna.training.run_config import output_path
+from puna.training.mounts import CREDENTIALS_MOUNT
 
 MASTER_PORT: Final = 29500
 COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"
 CREDENTIALS_VARIABLE: Final = "PUNA_CREDENTIALS_DIRECTORY"
-RENDEZVOUS_VARIABLE: Final = "PUNA_RENDEZVOUS_FILE"
+COMMAND: Final = ("python", "-m", "puna_trainer")
+LAUNCHER: Final = ("python", "-m", "torch.distributed.run", "-m", "puna_trainer")
 
 
 def processes_per_node(spec: TrainingJobSpec) -> int:
@@ -27,9 +29,12 @@ def processes_per_node(spec: TrainingJobSpec) -> int:
     return spec.accelerator_count if spec.accelerator is Accelerator.CUDA else 1
 
 
-def variables(
-    spec: TrainingJobSpec, *, name: str, child: str, settings: Settings
-) -> list[Manifest]:
+def command(spec: TrainingJobSpec) -> tuple[str, ...]:
+    """Return the program of a Pod: the trainer, or torchrun, which starts several of it."""
+    return COMMAND if processes_per_node(spec) == 1 else LAUNCHER
+
+
+def variables(spec: TrainingJobSpec, *, child: str, settings: Settings) -> list[Manifest]:
     """Return the environment of the trainer."""
     found: dict[str, str] = {}
     threads = _threads(spec)
@@ -38,32 +43,49 @@ def variables(
         found["OMP_NUM_THREADS"] = str(threads)
     if spec.dataset.credentials_secret_ref is not None:
         found[CREDENTIALS_VARIABLE] = CREDENTIALS_MOUNT
-    listed = [{"name": key, "value": value} for key, value in found.items()]
-    if spec.nodes == 1 and processes_per_node(spec) == 1:
-        return listed
-    return listed + _group(spec, name=name, child=child, settings=settings)
+    listed: list[Manifest] = [
+        pod_ip(),
+        _field("PUNA_ATTEMPT", "metadata.name"),
+        *({"name": name, "value": value} for name, value in found.items()),
+    ]
+    if processes_per_node(spec) > 1:
+        return listed + _torchrun(spec, child)
+    if spec.nodes > 1:
+        return listed + _alone(spec, child, settings)
+    return listed
 
 
-def _group(spec: TrainingJobSpec, *, name: str, child: str, settings: Settings) -> list[Manifest]:
-    """Return how the processes of a run find each other."""
+def _alone(spec: TrainingJobSpec, child: str, settings: Settings) -> list[Manifest]:
+    """Return who a process is; the Job itself tells its rank, as JOB_COMPLETION_INDEX.
+
+    Without cluster DNS the first process leaves its address in the output folder.
+    """
+    found = {"WORLD_SIZE": str(spec.nodes), "MASTER_PORT": str(MASTER_PORT)}
+    if settings.training_rendezvous == "Service":
+        found["MASTER_ADDR"] = _first(child)
+    return [{"name": name, "value": value} for name, value in found.items()]
+
+
+def _torchrun(spec: TrainingJobSpec, child: str) -> list[Manifest]:
     found = {
         "PET_NNODES": str(spec.nodes),
         "PET_NPROC_PER_NODE": str(processes_per_node(spec)),
         "PET_MASTER_PORT": str(MASTER_PORT),
+        "PET_MASTER_ADDR": "127.0.0.1" if spec.nodes == 1 else _first(child),
     }
+    listed: list[Manifest] = [{"name": name, "value": value} for name, value in found.items()]
     if spec.nodes == 1:
-        found |= {"PET_NODE_RANK": "0", "PET_MASTER_ADDR": "127.0.0.1"}
-        return [{"name": key, "value": value} for key, value in found.items()]
-    if settings.training_rendezvous == "Volume":
-        folder = f"{OUTPUT_MOUNT}/{output_path(name, spec)}"
-        found[RENDEZVOUS_VARIABLE] = f"{folder}/rendezvous-{child}"
-    else:
-        found["PET_MASTER_ADDR"] = f"{child}-0.{child}"
-    rank = {"apiVersion": "v1", "fieldPath": f"metadata.labels['{COMPLETION_INDEX}']"}
-    return [
-        *({"name": key, "value": value} for key, value in found.items()),
-        {"name": "PET_NODE_RANK", "valueFrom": {"fieldRef": rank}},
-    ]
+        return [*listed, {"name": "PET_NODE_RANK", "value": "0"}]
+    return [*listed, _field("PET_NODE_RANK", f"metadata.labels['{COMPLETION_INDEX}']")]
+
+
+def _first(child: str) -> str:
+    """Return the name of the first Pod, by which all others find it."""
+    return f"{child}-0.{child}"
+
+
+def _field(name: str, path: str) -> Manifest:
+    return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
 
 
 def _threads(spec: TrainingJobSpec) -> int | None:

@@ -54,6 +54,17 @@ def shown(
     return old if result is None else _with_result(old, result)
 
 
+def completed(before: TrainingProgress | None, said: Progress | None) -> TrainingProgress | None:
+    """Return the progress of a run that has ended, with numbers that were read after its end."""
+    if before is None or said is None:
+        return before
+    last = _progress(said)
+    if last.updated_at < before.updated_at:
+        return before
+    kept = {name: getattr(before, name) for name in ("stage", "done", "step")}
+    return last.model_copy(update=kept | {"eta_seconds": None})
+
+
 def is_due(told_at: datetime | None, now: datetime) -> bool:
     """Return whether a status may be written for numbers alone."""
     return told_at is None or now - told_at >= WRITE_INTERVAL

@@ -22,10 +22,15 @@ def summarize(view: View) -> TrainingSummary:
         stage=stage,
         epoch=_of(progress.epoch, progress.total_epochs),
         step=_of(progress.step, progress.total_steps),
-        loss="" if progress.loss is None else f"{progress.loss:g}",
+        loss=number(progress.loss),
         metric=_metric(view),
         eta=duration(progress.eta_seconds) if running else "",
     )
+
+
+def number(value: float | None) -> str:
+    """Return a number as a column shows it."""
+    return "" if value is None else f"{value:g}"
 
 
 def duration(seconds: int | None) -> str:

@@ -12,10 +12,13 @@ from puna.core.plan import Manifest
 from puna.training.attempts import ends
 from puna.training.outcome import UNCOUNTED, End
 from puna.training.view import Verdict
+from puna_trainer.exits import Exit
 from puna_trainer.progress import Result
 
 PATIENCE: Final = timedelta(seconds=5)
 """Time in which the end of a Pod is seen after the end of its Job: they are watched apart."""
+FATAL: Final = frozenset({Exit.BUG, Exit.USAGE, Exit.REFUSED})
+"""Exit codes after which another attempt would end in the same."""
 MEMORY_ENDS: Final = 2
 """Times that the memory limit may end the trainer: the same would come again and again."""
 
@@ -100,7 +103,17 @@ def _stopped(
     if deadline is not None and now >= deadline:
         message = "spec.activeDeadlineSeconds is over; the last checkpoint is kept"
         return Verdict(Finding(Reason.DEADLINE_EXCEEDED, message))
+    final = [end for _, end in ends(pods) if _is_hidden(end)]
+    if final:
+        cause = final[-1]
+        return Verdict(Finding(cause.reason, cause.message), cause.result)
     full = [end for _, end in ends(pods) if end.reason is Reason.OUT_OF_MEMORY]
     if len(full) >= MEMORY_ENDS:
         return Verdict(Finding(Reason.OUT_OF_MEMORY, full[-1].message))
     return None
+
+
+def _is_hidden(end: End) -> bool:
+    """Return whether torchrun hides from the Job that another attempt would end in the same."""
+    told = end.result.exit_code if end.result else None
+    return told in FATAL and told != end.exit_code

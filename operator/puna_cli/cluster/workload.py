@@ -11,6 +11,7 @@ from puna.settings import (
     IMAGE_LLAMA_SERVER,
     IMAGE_PUNA,
     IMAGE_ROUTER,
+    IMAGE_TRAINER,
     PREFIX,
     Settings,
     SettingsError,
@@ -40,6 +41,9 @@ ROUTER_FLAGS: Final = (
     *("--concurrency", "--drain-seconds", "--settle-seconds", "--seconds", "--guarded"),
 )
 """Not among them: what names a program to run, or credentials and addresses beside the Pod's."""
+TRAINER_COMMAND: Final = ("python", "-m", "puna_trainer")
+TRAINER_PATHS: Final = ("outputDirectory", "uri", "upload")
+"""Members of a run that name what is read and written."""
 
 
 def operator_settings(
@@ -53,6 +57,8 @@ def operator_settings(
         "PUNA_LISTEN": f"127.0.0.1:{state.ports.operator}",
         # A node agent gives Pods no network of their own: everything binds the Pod's address.
         "PUNA_ROUTER_BIND_ADDRESS": "$(POD_IP)",
+        # There is no cluster DNS.
+        "PUNA_TRAINING_RENDEZVOUS": "Volume",
     }
     return ours | user_settings(user)
 
@@ -149,6 +155,13 @@ def agent_config(
                 run=(*safe, "puna_router"),
                 flags=ROUTER_FLAGS,
                 scratch_flags=("--directory",),
+            ),
+            Profile(
+                image=IMAGE_TRAINER,
+                command=TRAINER_COMMAND,
+                run=(*safe, "puna_trainer"),
+                flags=(),
+                path_members=TRAINER_PATHS,
             ),
         ),
         volume_root=str(paths.volumes),

@@ -6,6 +6,9 @@ FIELD_PATHS: Final[dict[str, set[str]]] = {
     "LLMEndpoint": {
         "spec.model",
         "spec.model.uri",
+        "spec.model.trainingJobRef",
+        "spec.model.trainingJobRef.name",
+        "spec.model.trainingJobRef.artifact",
         "spec.model.sha256",
         "spec.model.credentialsSecretRef",
         "spec.model.credentialsSecretRef.name",

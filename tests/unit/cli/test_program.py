@@ -187,6 +187,7 @@ def test_the_operator_publishes_the_front_and_binds_pod_addresses() -> None:
         "PUNA_MODEL_FOLDERS": "/models:/more",
         "PUNA_LISTEN": "127.0.0.1:5",
         "PUNA_ROUTER_BIND_ADDRESS": "$(POD_IP)",
+        "PUNA_TRAINING_RENDEZVOUS": "Volume",
         "PUNA_WORKERS": "3",
     }
     assert operator(PATHS, STATE, "python", {}).argv == ("python", "-m", "puna")

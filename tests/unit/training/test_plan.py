@@ -21,7 +21,7 @@ from puna_trainer.config.run import read_run
 from puna_trainer.exits import FailureReason
 from puna_trainer.progress import Artifact, CheckpointNote, Parity, Result
 from tests.factories import NOW, settings
-from tests.training import (
+from tests.trainings import (
     LANGUAGE,
     applied,
     ended_job,
@@ -282,7 +282,7 @@ def test_what_the_memory_limit_ended_twice_is_not_tried_a_third_time() -> None:
     pods = [trainer_pod(number, code=137, reason="OOMKilled") for number in (1, 2)]
     twice = made(seen=seen(*pods, trainer_pod(3)))
     assert condition(twice, ConditionType.FAILED) == ("True", Reason.OUT_OF_MEMORY)
-    assert "Job" not in children(twice)
+    assert children(twice)["Job"]["spec"]["activeDeadlineSeconds"] == 1
 
 
 def test_a_deadline_does_not_run_while_a_job_is_suspended() -> None:
@@ -299,7 +299,7 @@ def test_a_deadline_does_not_run_while_a_job_is_suspended() -> None:
     going = training_job(activeDeadlineSeconds=100, status=resumed.status)
     over = made(going, seen(trainer_pod()), 1060 * SECOND)
     assert condition(over, ConditionType.FAILED) == ("True", Reason.DEADLINE_EXCEEDED)
-    assert set(children(over)) == {"ConfigMap"}
+    assert children(over)["Job"]["spec"]["activeDeadlineSeconds"] == 1
 
 
 @pytest.mark.parametrize("kind", ["Complete", "Failed"])
@@ -352,12 +352,26 @@ def test_nodes_find_each_other_by_a_service_or_by_a_file() -> None:
     spec = by_service["Job"]["spec"]
     assert (spec["completionMode"], spec["completions"], spec["backoffLimit"]) == ("Indexed", 3, 5)
     assert by_service["Service"]["spec"]["publishNotReadyAddresses"] is True
-    assert environment(by_service["Job"])["PET_MASTER_ADDR"] == "mnist-1-0.mnist-1"
+    found = environment(by_service["Job"])
+    assert (found["WORLD_SIZE"], found["MASTER_ADDR"]) == ("3", "mnist-1-0.mnist-1")
     by_file = children(plan(job, observed_training(), settings(training_rendezvous="Volume"), NOW))
     assert "Service" not in by_file
-    found = environment(by_file["Job"])
-    assert found["PUNA_RENDEZVOUS_FILE"] == "/var/lib/puna/output/mnist/rendezvous-mnist-1"
-    assert "PET_MASTER_ADDR" not in found
+    assert "MASTER_ADDR" not in environment(by_file["Job"])
+
+
+def test_several_accelerators_are_given_to_torchrun_which_hides_exit_codes() -> None:
+    job = training_job(accelerator="cuda", acceleratorCount=4, nodes=2)
+    there = children(made(job))["Job"]
+    found = environment(there)
+    assert (found["PET_NNODES"], found["PET_NPROC_PER_NODE"]) == ("2", "4")
+    (container,) = there["spec"]["template"]["spec"]["containers"]
+    assert "torch.distributed.run" in container["command"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "4"
+    rules = there["spec"]["podFailurePolicy"]["rules"]
+    assert rules[1]["onExitCodes"]["values"] == [2, 42]
+    pod = trainer_pod(code=1, rank=0, result=failure(FailureReason.NON_FINITE_LOSS))
+    end = made(job, seen(pod, job=job))
+    assert condition(end, ConditionType.FAILED) == ("True", Reason.NON_FINITE_LOSS)
 
 
 def environment(job: Manifest) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""`puna train`: how a training run is getting on, in the terminal."""
