@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,21 @@ pytestmark = pytest.mark.api
 STAGES = ("data", "train", "evaluate", "export")
 
 
+def tells(lab: Lab, stage: str) -> bool:
+    return bool(lab.status().get("progress", {}).get("stage") == stage)
+
+
 def test_an_operator_killed_in_every_stage_makes_no_second_job_and_loses_no_progress(
     lab: Lab, tmp_path: Path
 ) -> None:
     scope = {"WATCH_NAMESPACE": lab.namespace}
     logs = [tmp_path / f"puna-{number}.log" for number in range(len(STAGES) + 1)]
     process = start_operator(lab.plane.kubeconfig, logs[0], **scope)
-    lab.start(checkpoint={"everySteps": 40}, hyperparameters={"maxSteps": 60})
+    lab.start(checkpoint={"everySteps": 100}, hyperparameters={"maxSteps": 100})
     steps = []
     try:
         for stage, log in zip(STAGES, logs[1:], strict=True):
-            lab.until(
-                lambda stage=stage: lab.status().get("progress", {}).get("stage") == stage,
-                f"stage {stage} to be told",
-            )
+            lab.until(partial(tells, lab, stage), f"stage {stage} to be told")
             process.kill()
             before = lab.status()
             steps.append(before["progress"].get("step", 0))

@@ -1,12 +1,28 @@
-"""Kueue's part, played by hand on a real Job controller: it alone writes `suspend`."""
+"""Kueue's custom resources are there, its part is played by hand: it alone writes `suspend`."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.cluster import ControlPlane
 from tests.training_jobs.conftest import Lab
+from tests.training_jobs.kueue import definitions, queue
 
-pytestmark = [pytest.mark.api, pytest.mark.usefixtures("running")]
+pytestmark = [pytest.mark.api, pytest.mark.usefixtures("running", "research")]
+
+
+@pytest.fixture(scope="module")
+def kueue(controlled_plane: ControlPlane) -> None:
+    """Kueue's custom resources."""
+    controlled_plane.apply(*definitions())
+    names = [f"crd/{item['metadata']['name']}" for item in definitions()]
+    controlled_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+
+
+@pytest.fixture
+def research(kueue: None, lab: Lab) -> None:  # noqa: ARG001 - has to be there first
+    """A queue of the test's namespace."""
+    lab.plane.apply(*queue(lab.namespace))
 
 
 def suspend(lab: Lab, *, value: bool) -> None:

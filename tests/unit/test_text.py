@@ -13,6 +13,7 @@ GENERATED = (
     "uv.lock",
     "hack/tools/go.sum",
     "hack/tools-helm/go.sum",
+    "hack/tools-kueue/go.sum",
     "hack/tools-promrules/go.sum",
 )
 PATTERNS = {

@@ -99,7 +99,7 @@ class Team:
     def is_complete(self) -> bool:
         """Whether an endpoint's children and the router's are all there, and the status is told."""
         kinds = {kind for kind, _ in self.children()}
-        wanted = {resource.kind for resource in CHILDREN} - {"PodDisruptionBudget", "Role"}
+        wanted = {resource.kind for resource in CHILDREN} - {"PodDisruptionBudget", "Role", "Job"}
         return (
             wanted <= kinds and bool(self.condition("Ready")[0]) and self.deployment() is not None
         )

@@ -64,7 +64,8 @@ def test_a_run_that_is_gone_or_runs_again_takes_nothing_away() -> None:
     (revision,) = of_kind(first, "ControllerRevision")
     labels = revision["metadata"]["labels"] | {"puna.dev/role": "stable", "puna.dev/proven": "true"}
     stored = revision | {"metadata": revision["metadata"] | {"labels": labels}}
-    for artifacts in (None, {}):
+    gone: tuple[dict[str, ArtifactStatus] | None, ...] = (None, {})
+    for artifacts in gone:
         later = made(artifacts, stored)
         assert reason(later) == ("True", Reason.RESOLVED)
         assert [item["metadata"]["name"] for item in of_kind(later, "Deployment")] == [

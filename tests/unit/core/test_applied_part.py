@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any
+
+from puna.core.ownership import applied_part, differs
+from puna.core.plan import Manifest
+
+
+def live(fields: dict[str, Any], **members: Any) -> Manifest:
+    entry = {
+        "manager": "puna",
+        "operation": "Apply",
+        "apiVersion": "batch/v1",
+        "fieldsV1": fields,
+    }
+    metadata = {"name": "a", "namespace": "n", "uid": "u", "labels": {"ours": "1", "theirs": "2"}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata | {"managedFields": [entry]},
+        **members,
+    }
+
+
+CONTAINERS = [
+    {"name": "trainer", "image": "a", "terminationMessagePath": "/dev/termination-log"},
+    {"name": "injected", "image": "b"},
+]
+FIELDS = {
+    "f:metadata": {"f:labels": {".": {}, "f:ours": {}}},
+    "f:spec": {
+        "f:suspend": {},
+        "f:template": {
+            "f:spec": {
+                "f:containers": {'k:{"name":"trainer"}': {".": {}, "f:name": {}, "f:image": {}}},
+                "f:tmp": {".": {}},
+            }
+        },
+    },
+}
+
+
+def test_what_was_applied_is_found_again_and_nothing_else() -> None:
+    there = live(
+        FIELDS,
+        spec={
+            "suspend": True,
+            "backoffLimit": 6,
+            "template": {"spec": {"containers": CONTAINERS, "tmp": {}, "dnsPolicy": "x"}},
+        },
+    )
+    part = applied_part(there)
+    assert part == {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "a", "namespace": "n", "labels": {"ours": "1"}},
+        "spec": {
+            "suspend": True,
+            "template": {"spec": {"containers": [{"name": "trainer", "image": "a"}], "tmp": {}}},
+        },
+    }
+    assert not differs(part, there)
+
+
+def test_of_somebody_elses_object_nothing_is_ours() -> None:
+    theirs = live(FIELDS) | {"metadata": {"name": "a", "namespace": "n"}}
+    assert applied_part(theirs) == {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "a", "namespace": "n"},
+    }
