@@ -142,3 +142,22 @@ def test_a_pause_saves_and_goes_on(lab: Lab) -> None:
     lab.until_ended("Complete")
     assert [item["from"] for item in lab.state()["attempts"]] == [0, step]
     assert lab.status()["retries"] == {"counted": 0, "ignored": 0}
+
+
+def test_a_deadline_ends_the_pods_and_keeps_job_and_checkpoint(lab: Lab) -> None:
+    lab.start(activeDeadlineSeconds=3, hyperparameters={"maxSteps": 600})
+    assert lab.until_ended("Failed") == "DeadlineExceeded"
+    # A Job itself counts the Pods that it ends; the run is not tried again.
+    lab.until(lambda: "completionTime" in lab.status() and not _active(lab), "its Pod to end")
+    (job,) = lab.jobs()
+    assert {item["type"] for item in job["status"]["conditions"]} >= {"Failed"}
+    assert lab.status()["checkpoints"]["count"] == 1
+    assert len(lab.state()["attempts"]) == 1
+
+
+def _active(lab: Lab) -> list[str]:
+    return [
+        pod["metadata"]["name"]
+        for pod in lab.pods()
+        if pod["status"]["phase"] not in {"Succeeded", "Failed"}
+    ]

@@ -89,11 +89,15 @@ def _extract(live: Any, fields: FieldSet) -> Any:
             if path[2:] in live
         }
     items = _Items(live)
-    return [
-        _parsed(path) if path[:2] == "v:" else _extract(item, sub)
+    found = [
+        (_parsed(path), sub) if path[:2] == "v:" else (items.get(_parsed(path)), sub)
         for path, sub in below.items()
-        if path[:2] == "v:" or (item := items.get(_parsed(path))) is not None
     ]
+    # In the order that they have: field sets are sorted, and some lists may not be.
+    places = {id(item): place for place, item in enumerate(live)}
+    kept = [(item, sub) for item, sub in found if item is not None and item in live]
+    kept.sort(key=lambda pair: places.get(id(pair[0]), len(places)))
+    return [_extract(item, sub) for item, sub in kept]
 
 
 def is_ours(entry: Manifest) -> bool:

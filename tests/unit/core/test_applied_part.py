@@ -34,6 +34,10 @@ FIELDS = {
             "f:spec": {
                 "f:containers": {'k:{"name":"trainer"}': {".": {}, "f:name": {}, "f:image": {}}},
                 "f:tmp": {".": {}},
+                "f:volumes": {
+                    'k:{"name":"output"}': {".": {}, "f:name": {}},
+                    'k:{"name":"run"}': {".": {}, "f:name": {}},
+                },
             }
         },
     },
@@ -46,7 +50,14 @@ def test_what_was_applied_is_found_again_and_nothing_else() -> None:
         spec={
             "suspend": True,
             "backoffLimit": 6,
-            "template": {"spec": {"containers": CONTAINERS, "tmp": {}, "dnsPolicy": "x"}},
+            "template": {
+                "spec": {
+                    "containers": CONTAINERS,
+                    "volumes": [{"name": "run"}, {"name": "other"}, {"name": "output"}],
+                    "tmp": {},
+                    "dnsPolicy": "x",
+                }
+            },
         },
     )
     part = applied_part(there)
@@ -56,7 +67,14 @@ def test_what_was_applied_is_found_again_and_nothing_else() -> None:
         "metadata": {"name": "a", "namespace": "n", "labels": {"ours": "1"}},
         "spec": {
             "suspend": True,
-            "template": {"spec": {"containers": [{"name": "trainer", "image": "a"}], "tmp": {}}},
+            "template": {
+                "spec": {
+                    "containers": [{"name": "trainer", "image": "a"}],
+                    # In the order that they have, whatever the order of the field set.
+                    "volumes": [{"name": "run"}, {"name": "output"}],
+                    "tmp": {},
+                }
+            },
         },
     }
     assert not differs(part, there)
