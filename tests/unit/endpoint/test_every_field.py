@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from puna.api.preset import Preset
+from puna.api.training_status import ArtifactStatus
 from puna.core.plan import Manifest
 from puna.endpoint.plan import plan
+from puna_trainer.config.output import ArtifactType
 from tests.factories import HTTPS_MODEL, NOW, endpoint, observed, preset, presets, settings
 from tests.fake_cluster import FakeCluster
 from tests.unit.api.field_paths import FIELD_PATHS
@@ -29,6 +31,10 @@ def pool(**members: Any) -> dict[str, Any]:
 
 def access(**members: Any) -> dict[str, Any]:
     return {"access": {"apiKeySecretRef": {"name": "a"}} | members}
+
+
+def trained(name: str = "tiny", artifact: str = "Q8_0") -> dict[str, Any]:
+    return {"model": {"trainingJobRef": {"name": name, "artifact": artifact}}}
 
 
 def external(**members: Any) -> dict[str, Any]:
@@ -56,6 +62,8 @@ ENDPOINT: dict[str, Change] = {
         model(caSecretRef={"name": "b"}),
     ),
     "spec.model.cache.persistentVolumeClaim.claimName": ({}, model(cache=CACHE)),
+    "spec.model.trainingJobRef.name": (trained(), trained(name="other")),
+    "spec.model.trainingJobRef.artifact": (trained(), trained(artifact="F16")),
     "spec.presetRef.name": ({}, {"presetRef": {"name": "balanced"}}),
     "spec.presets": ({}, {"presets": ["balanced"]}),
     "spec.accelerator": ({}, {"accelerator": "metal"}),
@@ -200,10 +208,19 @@ def test_a_field_of_a_preset_changes_more_than_the_stored_revision(
 
 def made_of(spec: dict[str, Any], own: Preset | None = None) -> tuple[Manifest, ...]:
     resource = endpoint(**({"model": HTTPS_MODEL} | spec))
-    seen = observed(presets=presets(own or preset()), claims={"models": {}})
+    seen = observed(
+        presets=presets(own or preset()),
+        claims={"models": {}, "runs": {}},
+        artifacts={kind: artifact(kind) for kind in ArtifactType},
+    )
     made = plan(resource, seen, settings(), NOW)
     assert made.children is not None, made.status.conditions
     return made.children
+
+
+def artifact(kind: ArtifactType) -> ArtifactStatus:
+    uri = f"pvc://runs/tiny/export/{kind}.gguf"
+    return ArtifactStatus(name=kind, uri=uri, sha256="7" * 64, type=kind, size_bytes=1)
 
 
 def rolled_out(spec: dict[str, Any]) -> tuple[tuple[Manifest, ...] | None, timedelta | None]:
