@@ -103,13 +103,14 @@ def _rest(job: TrainingJob, observed: ObservedTraining, now: datetime) -> Plan[T
     status = job.status
     seen = record(status, observed.pods, observed.progress, pausing=True, now=now)
     said = observed.progress.get(seen.last.pod) if seen.last else None
-    progress = completed(status.progress, said)
-    loss = progress.loss if progress else None
+    last = completed(status, said)
+    loss = last.progress.loss if last.progress else None
     status = status.model_copy(
         update={
             "observed_generation": job.metadata.generation,
-            "progress": progress,
-            "lineage": status.lineage.model_copy(update={"attempts": seen.attempts}),
+            "progress": last.progress,
+            "checkpoints": last.checkpoints,
+            "lineage": last.lineage.model_copy(update={"attempts": seen.attempts}),
             "summary": status.summary.model_copy(update={"loss": number(loss)}),
         }
     )
@@ -183,7 +184,7 @@ def _carry_out(work: _Pass) -> Plan[TrainingJobStatus]:
         before.model_copy(update={"lineage": lineage}),
         said,
         result,
-        due=is_due(observed.told_at, now),
+        due=found.verdict is not None or is_due(observed.told_at, now),
     )
     done = found.verdict is not None and found.verdict.failure is None
     view = View(

@@ -54,15 +54,20 @@ def shown(
     return old if result is None else _with_result(old, result)
 
 
-def completed(before: TrainingProgress | None, said: Progress | None) -> TrainingProgress | None:
-    """Return the progress of a run that has ended, with numbers that were read after its end."""
-    if before is None or said is None:
-        return before
+def completed(before: TrainingJobStatus, said: Progress | None) -> Shown:
+    """Return what is shown of a run that has ended, with what was read after its end."""
+    old = Shown(before.progress, before.checkpoints, before.lineage)
+    if before.progress is None or said is None:
+        return old
     last = _progress(said)
-    if last.updated_at < before.updated_at:
-        return before
-    kept = {name: getattr(before, name) for name in ("stage", "done", "step")}
-    return last.model_copy(update=kept | {"eta_seconds": None})
+    if last.updated_at < before.progress.updated_at:
+        return old
+    kept = {name: getattr(before.progress, name) for name in ("stage", "done", "step")}
+    return Shown(
+        last.model_copy(update=kept | {"eta_seconds": None}),
+        _checkpoints(old, said),
+        _lineage(old, said.hashes),
+    )
 
 
 def is_due(told_at: datetime | None, now: datetime) -> bool:
