@@ -64,9 +64,10 @@ bench: $(READY) ## Measure: all benchmarks, or one by NAME=...; results in docs/
 images: ## Build the container images with docker, podman or buildah
 	@$(PYTHON) -m hack.images
 
-# Compiled here, since a cluster that root starts runs Pods as a user who may write nothing here.
+# Compiled here, libraries too: a cluster that root starts runs Pods as a user who may write nothing
+# here, and every process would compile what it imports again.
 $(READY): pyproject.toml uv.lock $(UV)
-	@began=$$(date +%s); $(UV) sync --frozen --quiet --python "$(PYTHON)" \
+	@began=$$(date +%s); $(UV) sync --frozen --quiet --compile-bytecode --python "$(PYTHON)" \
 	&& $(BIN)/python -m compileall -q operator \
 	&& echo "ok     Environment $(VENV), $$(( $$(date +%s) - began )) s"
 	@touch $@
