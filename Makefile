@@ -47,9 +47,11 @@ check: $(READY) ## Format, lint, types, import contracts, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
+# Importing it compiles what it imports, as above; all of torch would take minutes.
 .PHONY: training
 training: $(READY) ## The libraries that the trainer needs, about 5 GB; nothing else does
 	@$(UV) sync --frozen --quiet --inexact --group training
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c "import puna_trainer.execute"
 
 .PHONY: check-training
 check-training: training ## Types of the trainer and of its tests
@@ -73,9 +75,10 @@ bench: $(READY) ## Measure: all benchmarks, or one by NAME=...; results in docs/
 images: ## Build the container images with docker, podman or buildah
 	@$(PYTHON) -m hack.images
 
-# Compiled here, since a cluster that root starts runs Pods as a user who may write nothing here.
+# Compiled here, libraries too: a cluster that root starts runs Pods as a user who may write nothing
+# here, and every process would compile what it imports again.
 $(READY): pyproject.toml uv.lock $(UV)
-	@began=$$(date +%s); $(UV) sync --frozen --quiet --python "$(PYTHON)" \
+	@began=$$(date +%s); $(UV) sync --frozen --quiet --compile-bytecode --python "$(PYTHON)" \
 	&& $(BIN)/python -m compileall -q operator trainer \
 	&& echo "ok     Environment $(VENV), $$(( $$(date +%s) - began )) s"
 	@touch $@

@@ -50,6 +50,7 @@ class Agent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._registration: Registration | None = None
         self._context: Context | None = None
+        self._listed = asyncio.Event()
 
     # What the endpoint asks
 
@@ -63,6 +64,12 @@ class Agent:
     def all(self) -> Iterable[PodActor]:
         """Every actor."""
         return [actor for actor, _ in self._actors.values()]
+
+    async def knows_all(self, seconds: float) -> bool:
+        """Whether the API server has told which Pods there are, or does so within some seconds."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._listed.wait(), seconds)
+        return self._listed.is_set()
 
     def is_healthy(self) -> bool:
         """Whether the agent keeps its node alive in the cluster."""
@@ -200,6 +207,7 @@ class Agent:
         for pod in event.pods:
             self._see(pod, context)
         self._end_strangers(seen, context)
+        self._listed.set()
 
     def _see(self, pod: Manifest, context: Context) -> None:
         key = pod_key(pod)

@@ -15,7 +15,8 @@ from puna_node.log_files import LogQuery, read_log
 from puna_node.manifest import all_containers, parse_time
 from puna_node.resource_metrics import ContainerProcess, measure, resource_metrics
 
-LONGEST_SILENCE_SECONDS: Final = 15.0
+LIST_SECONDS: Final = 5.0
+"""Time in which an agent that has just started learns which Pods it has."""
 
 
 class Pods(Protocol):
@@ -26,6 +27,9 @@ class Pods(Protocol):
 
     def all(self) -> Iterable[PodActor]:
         """Every actor."""
+
+    async def knows_all(self, seconds: float) -> bool:
+        """Whether it is known within some seconds which Pods there are."""
 
     def is_healthy(self) -> bool:
         """Whether the agent is up to date with the API server."""
@@ -85,6 +89,10 @@ async def _logs(request: web.Request, pods: Pods) -> web.StreamResponse:
     namespace, name = request.match_info["namespace"], request.match_info["pod"]
     container = request.match_info["container"]
     actor = pods.find(namespace, name)
+    if actor is None:
+        if not await pods.knows_all(LIST_SECONDS):
+            raise web.HTTPServiceUnavailable(text="the agent does not know its Pods yet\n")
+        actor = pods.find(namespace, name)
     if actor is None:
         raise web.HTTPNotFound(text=f'pod "{name}" not found\n')
     if all(c["name"] != container for c in all_containers(actor.pod)):

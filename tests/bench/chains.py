@@ -14,6 +14,16 @@ from tests.router.program import endpoint, revision
 PRESET: Final[dict[str, Any]] = {"defaults": {"temperature": 0.7, "top_k": 40}}
 """What a revision splices into each request."""
 PICKING: Final = "envoy.filters.http.ext_proc"
+ALL_BUT_ROUTING: Final = (
+    "envoy.filters.http.header_mutation",
+    "puna.limits",
+    PICKING,
+    "envoy.filters.http.stateful_session",
+    "puna.splice",
+    "envoy.filters.http.json_to_metadata",
+    "envoy.filters.http.sse_to_metadata",
+)
+"""What a request of no key and no preset needs for nothing but limits, slots and metrics."""
 _KEYS, _HELD = new_keys("bench")
 
 
@@ -29,6 +39,8 @@ class Chain:
     """Each request gets a preset's members."""
     without: tuple[str, ...] = ()
     """Filters that the router has and this chain has not."""
+    logged: bool = True
+    """Requests are logged and counted."""
     more: dict[str, Any] = field(default_factory=dict)
     """Further members of the router file."""
 
@@ -52,7 +64,7 @@ class Chain:
         backends = {"chat": servers.backends()}
         with bench_router(self.endpoints(slots), backends, **self.more) as router:
             if self.without:
-                router.without_filters(*self.without)
+                router.reduce(self.without, logged=self.logged)
             before = router.picker().picked
             yield router
             if PICKING in self.without and router.picker().picked != before:
@@ -67,4 +79,6 @@ NATIVE: Final = Chain(
 )
 """The same without slots and queue."""
 AFFINE: Final = Chain("affine", "PrefixAffinity", without=(PICKING,))
-"""A server by the hash of the prompt's beginning."""
+"""A server by the hash of the prompt's beginning, with logs and metrics."""
+ROUTING: Final = Chain("routing only", "PrefixAffinity", without=ALL_BUT_ROUTING, logged=False)
+"""A server by the hash of the prompt's beginning, and nothing else."""

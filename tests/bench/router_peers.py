@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from tests.bench.chains import AFFINE, NATIVE, PICKER, Chain
+from tests.bench.chains import AFFINE, NATIVE, PICKER, ROUTING, Chain
 from tests.bench.peers import MODEL, PEERS, Peer
 from tests.bench.processors import Pinned, cpu_seconds
 from tests.bench.report import Figure, report
@@ -115,13 +115,13 @@ def main() -> int:
         straight = f"{servers.urls[0]}{CHAT}"
         direct = run_load(straight, body=BODY, duration="2s", warm_up="500ms")
         most = run_load(straight, body=BODY, connections=CONNECTIONS, duration="3s")
-        for chain in (NATIVE, PICKER, AFFINE):
+        for chain in (NATIVE, PICKER, AFFINE, ROUTING):
             with ours(chain, servers) as target:
                 found[chain.name] = measure(target)
         for peer in PEERS:
             with theirs(peer, servers) as target:
                 found[peer.name] = measure(target)
-    native, picker, affine = (found[chain.name] for chain in (NATIVE, PICKER, AFFINE))
+    native, picker, routing = (found[chain.name] for chain in (NATIVE, PICKER, ROUTING))
     added = {name: seen.one - direct.latency["p50"] for name, seen in found.items()}
     return report(
         "router_peers",
@@ -129,8 +129,13 @@ def main() -> int:
             Figure("direct, stub and load on one processor", most.rate, "1/s"),
             Figure("native to LiteLLM", native.rate, "1/s", found[LITELLM].rate, 80, at_least=True),
             Figure("picker to LiteLLM", picker.rate, "1/s", found[LITELLM].rate, 40, at_least=True),
-            Figure("affine to vllm", affine.rate, "1/s", found[VLLM].rate, 1.5, at_least=True),
-            Figure("affine to sglang", affine.rate, "1/s", found[SGLANG].rate, 1.2, at_least=True),
+            *(
+                Figure(
+                    f"routing to {name}", routing.rate, "1/s", found[peer].rate, goal, at_least=True
+                )
+                for name, peer, goal in (("vllm", VLLM, 1.5), ("sglang", SGLANG, 1.2))
+            ),
+            Figure("affine, with logs and metrics", found[AFFINE.name].rate, "1/s"),
             Figure("native: added p50", added[NATIVE.name], "ms", goal=0.3),
             Figure("picker: added p50", added[PICKER.name], "ms", goal=0.6),
             *(Figure(f"{name}: added p50", added[name], "ms") for name in (LITELLM, VLLM, SGLANG)),

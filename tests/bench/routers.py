@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -50,8 +50,8 @@ class BenchRouter(RouterProgram):
         with httpx.Client(transport=transport, base_url="http://picker") as client:
             return PickerState.from_json(client.get("/state").text).endpoints[name]
 
-    def without_filters(self, *names: str) -> None:
-        """Take filters out of the chain that Envoy runs, until control publishes it again."""
+    def reduce(self, names: Collection[str], *, logged: bool) -> None:
+        """Take filters, or loggers, from the chain of Envoy until control publishes it again."""
         file = self.directory / "lds" / "lds.json"
         content = json.loads(file.read_text())
         for listener in content["resources"]:
@@ -61,6 +61,8 @@ class BenchRouter(RouterProgram):
                 if len(kept) + len(names) != len(manager["http_filters"]):
                     raise ValueError(f"not all of {names} are filters")
                 manager["http_filters"] = kept
+                if not logged:
+                    del manager["access_log"]
         unfinished = file.with_suffix(".bench")
         unfinished.write_text(json.dumps(content))
         unfinished.replace(file)

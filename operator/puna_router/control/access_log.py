@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from puna_router.control.errors import METADATA
+from puna_router.control.headers import TARGET
 from puna_router.control.world import Resource
 
 PREFIX: Final = "puna"
@@ -15,7 +16,9 @@ PREFIX: Final = "puna"
 _TYPES: Final = "type.googleapis.com/envoy.extensions"
 _END: Final[Resource] = {"log_type_filter": {"types": ["DownstreamEnd"]}}
 
-_ENDPOINT: Final = {"name": "endpoint", "value_format": f"%DYNAMIC_METADATA({METADATA}:endpoint)%"}
+ENDPOINT: Final = f"%METADATA(ROUTE:{METADATA}:endpoint)%"
+"""Whose route the request had; absent where the router answered by itself."""
+_ENDPOINT: Final = {"name": "endpoint", "value_format": ENDPOINT}
 _POOL: Final = {"name": "pool", "value_format": f"%UPSTREAM_METADATA({METADATA}:pool)%"}
 _REVISION: Final = {"name": "revision", "value_format": "%UPSTREAM_CLUSTER%"}
 _KEY: Final = {"name": "key", "value_format": f"%DYNAMIC_METADATA({METADATA}:key)%"}
@@ -56,7 +59,7 @@ LINE: Final = {
     "traceparent": "%REQ(traceparent):128%",
     "method": "%REQ(:method):16%",
     "path": "%REQ(:path):128%",
-    "endpoint": f"%DYNAMIC_METADATA({METADATA}:endpoint)%",
+    "endpoint": ENDPOINT,
     "revision": "%UPSTREAM_CLUSTER%",
     "key": f"%DYNAMIC_METADATA({METADATA}:key)%",
     "pool": f"%UPSTREAM_METADATA({METADATA}:pool)%",
@@ -114,7 +117,7 @@ def _times() -> Resource:
     """Only for answers that a backend gave: without one the first byte has no time."""
     return _logger(
         "times",
-        [_present("endpoint"), _status("GE", 200), _status("LE", 399)],
+        [_sent_on(), _status("GE", 200), _status("LE", 399)],
         {
             "histograms": [
                 _histogram("time_to_first_token", FIRST_BYTE),
@@ -156,6 +159,12 @@ def _logger(name: str, filters: list[Resource], content: Resource) -> Resource:
 def _present(key: str) -> Resource:
     matcher = {"filter": METADATA, "path": [{"key": key}], "value": {"present_match": True}}
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
+
+
+def _sent_on() -> Resource:
+    """Requests that a backend got: the header that led there is taken off on the way."""
+    header = {"name": TARGET, "present_match": True, "invert_match": True}
+    return {"header_filter": {"header": header}}
 
 
 def _status(operation: str, status: int) -> Resource:

@@ -11,6 +11,7 @@ from typing import Final
 from puna_router.config import EndpointConfig, PresetConfig, Stickiness
 from puna_router.control import catalogue
 from puna_router.control.clusters import CONTROL, NO_BACKENDS
+from puna_router.control.errors import METADATA
 from puna_router.control.headers import CLIENT, CLUSTER, HIDDEN, SESSION, SLOTS, TARGET
 from puna_router.control.listener import (
     COUNTING_FILTER,
@@ -87,6 +88,14 @@ def endpoint_hosts(served: Served, world: World) -> list[Resource]:
     ]
 
 
+def _belongs(endpoint: str) -> Resource:
+    """Metadata of a route: the endpoint that requests by it are logged and counted under.
+
+    The route says it for nothing; a filter that told it would pay with every request.
+    """
+    return {"metadata": {"filter_metadata": {METADATA: {"endpoint": endpoint}}}}
+
+
 def _status(endpoint: str) -> Resource:
     """What clients may know of an endpoint; the control process answers."""
     action = {
@@ -94,7 +103,8 @@ def _status(endpoint: str) -> Resource:
         "timeout": "5s",
         "prefix_rewrite": f"/endpoints/{endpoint}/status",
     }
-    return {"name": f"{endpoint} status", "match": {"path": "/status"}, "route": action}
+    page = {"name": f"{endpoint} status", "match": {"path": "/status"}, "route": action}
+    return page | _belongs(endpoint)
 
 
 def _host(
@@ -115,11 +125,13 @@ def _host(
         _moved(name, config, action),
         *_by_patience(name, config, action | _destination(config, chosen, presets)),
     ]
+    if config.access:
+        routes = [*map(_admitted, routes), _UNCHECKED]
     return {
         "name": name,
         "domains": [name],
         "typed_per_filter_config": _splice(presets[0], config),
-        "routes": [*map(_admitted, routes), _UNCHECKED] if config.access else routes,
+        "routes": [route | _belongs(config.name) for route in routes],
     }
 
 

@@ -137,6 +137,26 @@ local function resolve(handle, pinned, model, preset)
   return endpoint, preset
 end
 
+local function no_endpoint(handle, name)
+  refuse(
+    handle, 404, "not_found_error", "endpoint_not_found",
+    string.format("there is no endpoint %s; there is %s", printable(name), CATALOGUE["names"])
+  )
+end
+
+local function show_card(handle, path, model, reads)
+  local text = CATALOGUE["card/" .. model]
+  if not reads then
+    not_allowed(handle, "GET", path)
+  elseif string.find(model, ":", 1, true) and not admit(handle, string.match(model, "^[^:]*")) then
+    return
+  elseif text then
+    handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, text)
+  else
+    no_model(handle, model)
+  end
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local method = headers:get(":method")
@@ -152,35 +172,23 @@ function envoy_on_request(handle)
     return
   end
 
-  local card = string.match(path, "^/v1/models/(.+)$")
-  if card then
-    local text = CATALOGUE["card/" .. card]
-    if not reads then
-      not_allowed(handle, "GET", path)
-    elseif string.find(card, ":", 1, true) and not admit(handle, string.match(card, "^[^:]*")) then
-      return
-    elseif text then
-      handle:respond({ [":status"] = "200", ["content-type"] = "application/json" }, text)
-    else
-      no_model(handle, card)
-    end
-    return
-  end
-
-  local pinned, rest = string.match(path, "^/endpoints/([^/]+)(/.*)$")
-  if pinned then
-    if not CATALOGUE["card/" .. pinned] or string.find(pinned, ":", 1, true) then
-      refuse(
-        handle, 404, "not_found_error", "endpoint_not_found",
-        string.format("there is no endpoint %s; there is %s", printable(pinned), CATALOGUE["names"])
-      )
-      return
-    end
-  else
-    pinned = host_endpoint(headers:get(":authority") or "")
+  local pinned, rest
+  if SURFACE[path] or GENERATE[path] then
     rest = GENERATE[path] and "/completion" or path
-    if not GENERATE[path] and string.sub(path, 1, 4) ~= "/v1/" then
+    if rest == path and string.sub(path, 1, 4) ~= "/v1/" then
       return no_path(handle, path)
+    end
+    pinned = host_endpoint(headers:get(":authority") or "")
+  else
+    local card = string.match(path, "^/v1/models/(.+)$")
+    if card then
+      return show_card(handle, path, card, reads)
+    end
+    pinned, rest = string.match(path, "^/endpoints/([^/]+)(/.*)$")
+    if not pinned then
+      return no_path(handle, path)
+    elseif not CATALOGUE["card/" .. pinned] or string.find(pinned, ":", 1, true) then
+      return no_endpoint(handle, pinned)
     end
   end
 
@@ -212,8 +220,6 @@ function envoy_on_request(handle)
   if not endpoint then
     return
   end
-  local metadata = handle:streamInfo():dynamicMetadata()
-  metadata:set(METADATA, "endpoint", endpoint)
   if GENERATE[path] then
     headers:replace(STREAM, "to be " .. GENERATE[path])
   elseif stream == "true" then
