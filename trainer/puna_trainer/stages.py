@@ -19,6 +19,10 @@ from puna_trainer.images.evaluate import evaluate
 from puna_trainer.images.export import FOLDER as EXPORT
 from puna_trainer.images.export import export
 from puna_trainer.images.train import train
+from puna_trainer.language.corpus import TOKENIZER
+from puna_trainer.language.evaluate import evaluate as evaluate_language
+from puna_trainer.language.pretrain import pretrain
+from puna_trainer.language.tokenizer_stage import fields_of_tokenizer, make_tokenizer
 from puna_trainer.pipeline import Work
 
 
@@ -58,6 +62,18 @@ STAGES: Final[dict[Task, dict[StageName, Work]]] = {
             export, partial(fields_of, names=("name", "export", "upload")), left_at(EXPORT)
         ),
     },
-    Task.LANGUAGE_MODEL: {},
+    Task.LANGUAGE_MODEL: {
+        StageName.DATA: Work(prepare_data, fields_of_data, prepared),
+        StageName.TOKENIZER: Work(make_tokenizer, fields_of_tokenizer, left_at(TOKENIZER)),
+        StageName.PRETRAIN: Work(
+            pretrain,
+            partial(fields_of, names=("model", "hyperparameters")),
+            learned,
+            together=True,
+        ),
+        StageName.EVALUATE: Work(
+            evaluate_language, partial(fields_of, names=("evaluation",)), left_at(EVALUATION)
+        ),
+    },
 }
 """The stages of a task, in order."""

@@ -1,0 +1,127 @@
+"""Starting from a folder in the layout of Hugging Face, as transformers writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from puna_trainer.errors import TrainingError
+from puna_trainer.language.hub_layout import read_shape, read_weights
+from puna_trainer.language.model import Llama
+from puna_trainer.language.pretrain import Training, pretrain
+from puna_trainer.language.tokenizer import save_tokenizer, train_tokenizer
+from puna_trainer.language.tokenizer_stage import make_tokenizer
+from puna_trainer.language.trained import best_model
+from tests.trainer.language.runs import context_of, language_run, logged, sentences, write_data
+from tests.trainer.language.shapes import shape
+
+
+def write_model(folder: Path, **changed: Any) -> LlamaForCausalLM:
+    torch.manual_seed(4)
+    values: dict[str, Any] = {
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 32,
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": False,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0},
+    }
+    model = LlamaForCausalLM(LlamaConfig(**(values | changed)))
+    model.save_pretrained(folder)
+    tokenizer = train_tokenizer(sentences(30), vocabulary_size=290)
+    save_tokenizer(tokenizer, folder, context_length=32)
+    return model
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_of_transformers_comes_over_whole(tmp_path: Path, tied: bool) -> None:  # noqa: FBT001
+    theirs = write_model(tmp_path, tie_word_embeddings=tied)
+    theirs.eval()
+    wanted = read_shape(tmp_path)
+    assert wanted == shape(
+        width=32,
+        feed_forward=64,
+        context_length=32,
+        vocabulary_size=300,
+        rope_base=5000.0,
+        tie_embeddings=tied,
+    )
+    ours = Llama(wanted)
+    ours.load_state_dict(read_weights(tmp_path, wanted))
+    tokens_BT = torch.randint(0, 300, (2, 32))
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(tokens_BT), theirs(tokens_BT).logits, rtol=0, atol=1e-5)
+
+
+def test_weights_in_several_files_are_read_from_all(tmp_path: Path) -> None:
+    theirs = write_model(tmp_path)
+    theirs.save_pretrained(tmp_path / "sharded", max_shard_size="20KB")
+    folder = tmp_path / "sharded"
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    weights = read_weights(folder, read_shape(folder))
+    expected = theirs.state_dict()
+    assert weights.keys() == expected.keys()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("hidden_act", "gelu"),
+        ("attention_bias", True),
+        ("model_type", "qwen2"),
+        ("rope_parameters", {"rope_type": "yarn", "rope_theta": 5000.0, "factor": 2.0}),
+        ("head_dim", 16),
+    ],
+)
+def test_what_is_no_plain_llama_is_refused_by_its_member(
+    tmp_path: Path, member: str, value: Any
+) -> None:
+    write_model(tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(config | {member: value}), encoding="utf-8")
+    named = "rope_type" if member == "rope_parameters" else member
+    with pytest.raises(TrainingError, match=rf"model\.uri: config\.json says {named}"):
+        read_shape(tmp_path)
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(TrainingError, match=r"model\.uri: model\.safetensors cannot be read"):
+        read_weights(tmp_path, read_shape(tmp_path))
+
+
+@pytest.mark.parametrize("with_stage", [True, False])
+def test_training_goes_on_from_its_weights_and_with_its_tokenizer(
+    tmp_path: Path,
+    with_stage: bool,  # noqa: FBT001
+) -> None:
+    start = tmp_path / "start"
+    theirs = write_model(start)
+    output = tmp_path / "output"
+    run = language_run(output, model={"uri": f"file://{start}"})
+    write_data(output, sentences(24), sentences(6, seed=1))
+    if with_stage:
+        make_tokenizer(context_of(run))
+    training = Training(context_of(run))
+    weights = training.model.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in theirs.state_dict().items())
+    pretrain(context_of(run))
+    written = (output / "tokenizer" / "tokenizer.json").read_bytes()
+    assert written == (start / "tokenizer.json").read_bytes()
+    losses = [entry["loss"] for entry in logged(output) if entry["kind"] == "step"]
+    assert losses[-1] < losses[0]
+    _, model = best_model(output, torch.device("cpu"))
+    assert model.shape == read_shape(start)

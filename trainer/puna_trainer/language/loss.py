@@ -1,0 +1,58 @@
+"""Loss: how surprised a model is by what follows, in nats."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from puna_trainer.device import autocast
+from puna_trainer.distributed import ProcessGroup
+from puna_trainer.language.batches import Windows, read_windows, window_count
+from puna_trainer.language.tokens import Ids
+
+
+def summed_loss(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+    """Return the negative log-likelihood of targets, summed over all of them, a scalar.
+
+    The mean of a batch is that of all its parts together, hence not taken here.
+    """
+    return functional.cross_entropy(
+        logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="sum"
+    )
+
+
+@torch.no_grad()
+def mean_loss(
+    model: nn.Module,
+    ids_N: Ids,
+    context: int,
+    *,
+    sequences: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    group: ProcessGroup,
+) -> float:
+    """Return the mean loss over a row of ids, each but the first predicted once.
+
+    The row is read in windows of `context` tokens, `sequences` at a time, shared out among the
+    processes. A model that is spread over these computes only where all of them do: who has
+    nothing left computes something that does not count.
+    """
+    count = window_count(len(ids_N), context)
+    total = torch.zeros((), device=device, dtype=torch.float64)
+    with autocast(device, dtype):
+        for begin in range(0, count, sequences * group.size):
+            first = begin + group.rank * sequences
+            windows: Windows = np.arange(first, min(first + sequences, count))
+            counts = len(windows) > 0
+            inputs_BT, targets_BT = read_windows(
+                ids_N, windows if counts else np.array([0]), context, device
+            )
+            total += counts * summed_loss(model(inputs_BT), targets_BT)
+        rest = ids_N[count * context :]
+        if len(rest) > 1:
+            inputs_BT, targets_BT = read_windows(rest, np.array([0]), len(rest) - 1, device)
+            total += group.is_first * summed_loss(model(inputs_BT), targets_BT)
+    return group.sum([float(total)])[0] / (len(ids_N) - 1)
