@@ -13,15 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from pydantic import ValidationError
-
-from puna_trainer.config.run import Device, Run, read_run
+from puna_trainer.config.run import Device, Run
 from puna_trainer.errors import TrainingError
-from puna_trainer.execute import execute
-from puna_trainer.exits import EXIT_OF, Exit, FailureReason
-from puna_trainer.failures import failure_of
-from puna_trainer.images.predict import predict_files
+from puna_trainer.exits import EXIT_OF, Exit
 from puna_trainer.progress import Result
+from puna_trainer.reading import check_run, read_file
 from puna_trainer.reporting.termination import write_termination
 from puna_trainer.stop import StopSignal
 
@@ -49,15 +45,16 @@ def train(arguments: Sequence[str]) -> int:
     stop = StopSignal()
     stop.listen()
     try:
-        run = _read(asked.run)
+        run = read_file(asked.run)
+        chosen = run.model_copy(update={"device": asked.device}) if asked.device else run
+        check_run(chosen)
     except TrainingError as failure:
         LOG.error(failure.message)  # noqa: TRY400 - the sentence says it all
         result = Result(
             exit_code=EXIT_OF[failure.reason], reason=failure.reason, message=failure.message
         )
     else:
-        chosen = run.model_copy(update={"device": asked.device}) if asked.device else run
-        result = execute(chosen, os.environ, stop)
+        result = _carry_out(chosen, stop)
     try:
         write_termination(result, os.environ)
     except OSError as error:
@@ -73,6 +70,8 @@ def predict(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="output folder of a run, or its export")
     parser.add_argument("images", type=Path, nargs="+", help="files of images")
     asked = parser.parse_args(arguments)
+    from puna_trainer.images.predict import predict_files  # noqa: PLC0415 - takes seconds
+
     try:
         for prediction in predict_files(asked.folder, asked.images):
             print(prediction.model_dump_json(by_alias=True))  # noqa: T201
@@ -82,15 +81,11 @@ def predict(arguments: Sequence[str]) -> int:
     return Exit.DONE
 
 
-def _read(path: Path) -> Run:
-    try:
-        return read_run(path.read_bytes())
-    except OSError as error:
-        raise TrainingError(
-            FailureReason.BAD_CONFIG, f"{path}: cannot be read: {error.strerror or error}"
-        ) from error
-    except ValidationError as error:
-        raise failure_of(error) or error from error
+def _carry_out(run: Run, stop: StopSignal) -> Result:
+    # Takes seconds, hence after everything that can be refused without it.
+    from puna_trainer.execute import execute  # noqa: PLC0415
+
+    return execute(run, os.environ, stop)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Final
 
 from puna_trainer.checkpoint.lock import attempt_of, hold
-from puna_trainer.config.refusals import refusals
 from puna_trainer.config.run import Run
 from puna_trainer.device import choose_device
 from puna_trainer.distributed import join
 from puna_trainer.errors import Interrupted
 from puna_trainer.exits import EXIT_OF, Exit, FailureReason
-from puna_trainer.failures import failure_of, refusal_failure
+from puna_trainer.failures import failure_of
 from puna_trainer.hashes import code_hash, config_hash
 from puna_trainer.pipeline import run_stages
 from puna_trainer.progress import Hashes, Result
 from puna_trainer.randomness import seed_everything
+from puna_trainer.reading import check_run
 from puna_trainer.reporting.page import write_page
 from puna_trainer.reporting.reporter import Reporter
 from puna_trainer.reporting.termination import write_result
@@ -62,17 +62,6 @@ def execute(run: Run, environment: Mapping[str, str], stop: StopSignal) -> Resul
         if reporter.keeps_logs:
             _leave(run, folder, reporter, result)
     return result
-
-
-def check_run(run: Run) -> None:
-    """Refuse a run that cannot be carried out.
-
-    Raises:
-        TrainingError: BadConfig, naming all that stands against it.
-    """
-    refused = refusals(run)
-    if refused:
-        raise refusal_failure(refused)
 
 
 def failed(reporter: Reporter, error: Exception) -> Result:

@@ -7,9 +7,7 @@ from typing import Final
 
 import torch
 import torch.distributed as dist
-from pydantic import ValidationError
 
-from puna_trainer.config.refusals import Refusal
 from puna_trainer.distributed import lost
 from puna_trainer.errors import NO_ROOM, TrainingError, output_failure
 from puna_trainer.exits import FailureReason
@@ -27,8 +25,6 @@ def failure_of(error: Exception) -> TrainingError | None:
     """Return the failure that an exception means; None if nobody foresaw it."""
     if isinstance(error, TrainingError):
         return error
-    if isinstance(error, ValidationError):
-        return TrainingError(FailureReason.BAD_CONFIG, _first_of(error))
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or _says(error, NO_MEMORY):
         return TrainingError(
             FailureReason.OUT_OF_MEMORY,
@@ -42,27 +38,9 @@ def failure_of(error: Exception) -> TrainingError | None:
     return None
 
 
-def refusal_failure(refusals: tuple[Refusal, ...]) -> TrainingError:
-    """Return the failure that a run which cannot be carried out means."""
-    return TrainingError(
-        FailureReason.BAD_CONFIG,
-        "; ".join(f"{refusal.field}: {refusal.message}" for refusal in refusals),
-    )
-
-
 def _says(error: Exception, pattern: re.Pattern[str]) -> bool:
     return isinstance(error, RuntimeError) and pattern.search(str(error)) is not None
 
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
-
-
-def _first_of(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_context=False)
-    first = found[0]
-    field = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
-    ).removeprefix(".")
-    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return f"{field or 'run.json'}: {first['msg']}{more}"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import unquote
 
 from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
 from puna_trainer.checkpoint.store import Store
 from puna_trainer.config.output import Checkpoints, StageName
-from puna_trainer.config.run import Task
+from puna_trainer.config.run import Run, Task
 from puna_trainer.data.stage import FOLDER as DATA
 from puna_trainer.data.stage import data_digest, fields_of_data, prepare_data
 from puna_trainer.hashes import fields_of, path_digest
@@ -24,6 +25,22 @@ from puna_trainer.language.evaluate import evaluate as evaluate_language
 from puna_trainer.language.pretrain import pretrain
 from puna_trainer.language.tokenizer_stage import fields_of_tokenizer, make_tokenizer
 from puna_trainer.pipeline import Work
+from puna_trainer.storage.location import Scheme, locate
+
+
+def data_fields(run: Run) -> dict[str, Any]:
+    """Return what the prepared data depend on: of local files also their sizes and times.
+
+    Whoever writes another line into a file means to learn from it, although its address is the
+    same. What lies elsewhere is fetched anew if its address or digest changes.
+    """
+    location = locate(run.dataset.uri, "dataset.uri")
+    if location.scheme is not Scheme.FILE:
+        return fields_of_data(run)
+    root = Path(unquote(location.path))
+    files = sorted(path for path in (root, *root.rglob("*")) if path.is_file())
+    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return fields_of_data(run) | {"files": facts}
 
 
 def prepared(folder: Path, _inputs: str) -> str | None:
@@ -48,7 +65,7 @@ def left_at(path: str) -> Callable[[Path, str], str | None]:
 
 STAGES: Final[dict[Task, dict[StageName, Work]]] = {
     Task.IMAGE_CLASSIFICATION: {
-        StageName.DATA: Work(prepare_data, fields_of_data, prepared),
+        StageName.DATA: Work(prepare_data, data_fields, prepared),
         StageName.TRAIN: Work(
             train,
             partial(fields_of, names=("model", "hyperparameters")),

@@ -79,7 +79,7 @@ class Store:
         return note
 
     def mark_best(self, note: CheckpointNote, metric: float) -> CheckpointNote:
-        """Keep a checkpoint as the best one.
+        """Keep the newest checkpoint as the best one.
 
         Raises:
             TrainingError: DiskFull or OutputUnusable; the best is the one before.
@@ -87,6 +87,7 @@ class Store:
         best = note.model_copy(update={"metric": metric})
         try:
             write_json(self.folder / BEST, best.model_dump(mode="json", by_alias=True))
+            self._prune(note.step)
         except OSError as error:
             raise output_failure(error, self.folder / BEST) from error
         return best

@@ -77,7 +77,8 @@ class Hyperparameters(Document):
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 64
     """Examples of one step, over all accumulated parts and all processes."""
     accumulation_steps: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Parts that a batch is computed in, one after the other."""
+    """Parts that a batch is computed in, one after the other; several processes share them. Runs
+    with as many parts learn the same, whatever divisor of that number their processes are."""
     learning_rate: Annotated[float, Field(gt=0, le=100)] | None = None
     """Highest learning rate; if absent 0.001 (adamw), 1.0 (adadelta) or 0.05 (sgd)."""
     optimizer: Optimizer = Optimizer.ADAMW

@@ -1,7 +1,4 @@
-"""Augmentation: variants of training images. The choices of a batch are drawn on the processor.
-
-They are drawn for the whole batch of all processes, so that how many there are changes nothing.
-"""
+"""Augmentation: variants of training images, by what was drawn for each on the processor."""
 
 from __future__ import annotations
 
@@ -19,36 +16,34 @@ DEGREES: Final = 10.0
 SCALE: Final = 0.1
 
 
+def choices(count: int, chosen: Augmentation, generator: torch.Generator) -> torch.Tensor:
+    """Return what is drawn for each image of a whole batch (N, 4), 0 to 1.
+
+    It is drawn for all at once: parts and processes that share a batch vary it as one would.
+    """
+    if chosen is Augmentation.NONE:
+        return torch.empty(count, 0)
+    return torch.rand(count, 4, generator=generator)
+
+
 def augment(
-    images_NCHW: torch.Tensor,
-    chosen: Augmentation,
-    generator: torch.Generator,
-    part: slice = slice(None),
-    total: int | None = None,
+    images_NCHW: torch.Tensor, chosen: Augmentation, drawn_N4: torch.Tensor
 ) -> torch.Tensor:
     """Return variants of images; what comes in from outside is black.
 
     Args:
-        images_NCHW: Images of this process, any type.
+        images_NCHW: Bytes.
         chosen: How they are varied.
-        generator: Source of the choices.
-        part: Which of the batch's images they are.
-        total: Images of the whole batch; those given if None.
+        drawn_N4: What was drawn for them.
     """
     if chosen is Augmentation.NONE:
         return images_NCHW
-    count = len(images_NCHW) if total is None else total
     if chosen is Augmentation.AFFINE:
-        return _affine(images_NCHW, torch.rand(count, 4, generator=generator)[part])
-    offsets_N2 = torch.randint(0, 2 * SHIFT + 1, (count, 2), generator=generator)[part]
+        return _affine(images_NCHW, drawn_N4)
     if chosen is Augmentation.FLIP:
-        mirrored_N = torch.rand(count, generator=generator)[part] < 0.5  # noqa: PLR2004 - half of the time
-        images_NCHW = torch.where(
-            mirrored_N.to(images_NCHW.device)[:, None, None, None],
-            images_NCHW.flip(3),
-            images_NCHW,
-        )
-    return _shift(images_NCHW, offsets_N2)
+        mirrored_N = (drawn_N4[:, 2] < 0.5).to(images_NCHW.device)  # noqa: PLR2004 - half of the time
+        images_NCHW = torch.where(mirrored_N[:, None, None, None], images_NCHW.flip(3), images_NCHW)
+    return _shift(images_NCHW, (drawn_N4[:, :2] * (2 * SHIFT + 1)).long())
 
 
 def _shift(images_NCHW: torch.Tensor, offsets_N2: torch.Tensor) -> torch.Tensor:
@@ -66,9 +61,9 @@ def _shift(images_NCHW: torch.Tensor, offsets_N2: torch.Tensor) -> torch.Tensor:
     ]
 
 
-def _affine(images_NCHW: torch.Tensor, uniform_N4: torch.Tensor) -> torch.Tensor:
+def _affine(images_NCHW: torch.Tensor, drawn_N4: torch.Tensor) -> torch.Tensor:
     _, _, height, width = images_NCHW.shape
-    signed_N4 = 2 * uniform_N4 - 1
+    signed_N4 = 2 * drawn_N4 - 1
     angle_N = signed_N4[:, 0] * math.radians(DEGREES)
     scale_N = 1 / (1 + signed_N4[:, 1] * SCALE)
     cosine_N, sine_N = scale_N * angle_N.cos(), scale_N * angle_N.sin()

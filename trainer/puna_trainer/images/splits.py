@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from puna_trainer.data.images import ImageSplit
@@ -12,6 +14,17 @@ def share(split: ImageSplit, group: ProcessGroup) -> ImageSplit:
     """Return what this process looks at, of all that look at the images together."""
     own = slice(group.rank, None, group.size)
     return ImageSplit(split.images_NCHW[own], split.labels_N[own])
+
+
+def parts_of(count: int, accumulation_steps: int, group: ProcessGroup) -> list[slice]:
+    """Return which parts of a batch this process computes, one after the other. Pure.
+
+    There are as many parts as are asked for, and as many for each process as for any other. Where
+    the processes divide the parts, one process computes the same parts as several do.
+    """
+    parts = math.lcm(accumulation_steps, group.size)
+    ends = [count * part // parts for part in range(parts + 1)]
+    return [slice(ends[part], ends[part + 1]) for part in range(group.rank, parts, group.size)]
 
 
 def resident(split: ImageSplit, device: torch.device) -> ImageSplit:

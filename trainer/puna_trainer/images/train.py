@@ -25,10 +25,10 @@ from puna_trainer.data.stage import FOLDER as DATA
 from puna_trainer.device import autocast, compute_type
 from puna_trainer.early_stopping import Patience
 from puna_trainer.errors import Interrupted
-from puna_trainer.images.augment import augment
+from puna_trainer.images.augment import augment, choices
 from puna_trainer.images.evaluate import measure
 from puna_trainer.images.models import Description, build
-from puna_trainer.images.splits import resident
+from puna_trainer.images.splits import parts_of, resident
 from puna_trainer.images.timetable import timetable_of
 from puna_trainer.optimizer import build_optimizer, guarded_step, non_finite, set_rate
 from puna_trainer.parallel import accumulating, read_states, replicate, write_states
@@ -131,32 +131,22 @@ class Training:
             self.order_N = shuffled.to(self.train.labels_N.device)
             self.order_epoch = epoch
         numbers = self.order_N[batch * chosen.batch_size : (batch + 1) * chosen.batch_size]
-        own = slice(group.rank, None, group.size)
-        images_NCHW = augment(
-            self.train.images_NCHW[numbers[own]].to(device),
-            chosen.augmentation,
-            generator(chosen.seed, "augment", epoch, batch),
-            own,
-            len(numbers),
+        drawn = choices(
+            len(numbers), chosen.augmentation, generator(chosen.seed, "augment", epoch, batch)
         )
-        labels_N = self.train.labels_N[numbers[own]].to(device)
-
         rate = self.course.rate(self.step)
         set_rate(self.optimizer, rate)
         self.optimizer.zero_grad()
         loss = torch.zeros((), device=device)
-        parts = zip(
-            images_NCHW.tensor_split(chosen.accumulation_steps),
-            labels_N.tensor_split(chosen.accumulation_steps),
-            strict=True,
-        )
-        for index, (part_NCHW, part_N) in enumerate(parts):
-            last = index == chosen.accumulation_steps - 1
-            with accumulating(self.model, last=last):
+        own = parts_of(len(numbers), chosen.accumulation_steps, group)
+        for index, part in enumerate(own):
+            images_NCHW = self.train.images_NCHW[numbers[part]].to(device)
+            labels_N = self.train.labels_N[numbers[part]].to(device)
+            with accumulating(self.model, last=index == len(own) - 1):
                 with autocast(device, self.dtype):
-                    logits_NK = self.model(part_NCHW)
-                # Over the whole batch: parts and processes of unequal size count right.
-                total = cross_entropy(logits_NK.float(), part_N, reduction="sum") / len(numbers)
+                    logits_NK = self.model(augment(images_NCHW, chosen.augmentation, drawn[part]))
+                # Over the whole batch: parts of unequal size count right.
+                total = cross_entropy(logits_NK.float(), labels_N, reduction="sum") / len(numbers)
                 self.scaler.scale(total * group.size).backward()
             loss += total.detach()
         self.scaler.unscale_(self.optimizer)
@@ -178,7 +168,7 @@ class Training:
         """Log the steps that were taken; return whether the run was asked to end.
 
         Raises:
-            TrainingError: NonFiniteLoss; the weights are those before the first such step.
+            TrainingError: NonFiniteLoss; nothing that came after it is saved.
         """
         taken, self.taken = self.taken, []
         norms = torch.stack([step.norm for step in taken]).tolist()
@@ -229,7 +219,8 @@ class Training:
         measured = measure(self.classifier, self.validation, self.dtype, self.context.group)
         best = self.patience.best
         self.patience = self.patience.after(measured.loss, self.chosen.early_stopping)
-        if self.note and (best is None or measured.loss < best):
+        is_better = best is None or measured.loss < best
+        if self.note and is_better and self.context.group.is_first:
             self.best = self.store.mark_best(self.note, measured.loss)
             self._tell_checkpoints()
         self.context.reporter.evaluation(

@@ -27,9 +27,9 @@ def result_text(result: Result) -> str:
         {},
         {"message": _cut(result.message)},
         {
-            "artifacts": [
+            "artifacts": tuple(
                 artifact.model_copy(update={"parity": None}) for artifact in result.artifacts
-            ]
+            )
         },
         {"artifacts": ()},
     )
