@@ -573,6 +573,12 @@ SECTIONS: Final = (
                 stacked=True,
             ),
             Graph(
+                "Training runs by state",
+                PLAIN,
+                (Query("sum by (state) (puna_training_jobs)", "{{state}}"),),
+                stacked=True,
+            ),
+            Graph(
                 "Passes by result",
                 PER_SECOND,
                 (
