@@ -81,6 +81,7 @@ def vocabulary(trained: Tokenizer, rows: int, **config: Any) -> Vocabulary:
     return vocabulary_of(json.loads(trained.to_str()), tokenizer_config(320) | config, rows=rows)
 
 
+@cache
 def untrained(shape: Shape = SHAPE, seed: int = 0) -> Model:
     """A model whose weights are large enough that every mistake shows in its logits."""
     torch.manual_seed(seed)
@@ -94,6 +95,7 @@ def untrained(shape: Shape = SHAPE, seed: int = 0) -> Model:
     return model_of(model)
 
 
+@cache
 def trained(shape: Shape = SHAPE, steps: int = 40, seed: int = 0) -> Model:
     """A model that has learned for some seconds."""
     torch.manual_seed(seed)

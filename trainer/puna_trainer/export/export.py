@@ -45,6 +45,12 @@ def export(context: StageContext) -> None:
             upload do not allow it.
     """
     run = context.run
+
+    def tell(message: str) -> None:
+        # A signal that comes while llama.cpp logs is not raised through it.
+        context.stop.check()
+        context.reporter.message(message)
+
     require_llama(run.export)
     trained = read_trained(context)
     for refusal in shape_refusals(trained.shape, run.export.types):
@@ -61,7 +67,7 @@ def export(context: StageContext) -> None:
             place,
             documents=_documents(context.folder / DATA),
             attestation=attestation,
-            tell=context.reporter.message,
+            tell=tell,
         )
         _describe(context, trained, attestation, artifacts, place)
         _publish(place, context.folder / FOLDER)
