@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from puna_trainer.checkpoint.lock import attempt_of, hold
+from puna_trainer.config.output import StageName
 from puna_trainer.config.refusals import refusals
 from puna_trainer.config.run import Run
 from puna_trainer.device import choose_device
 from puna_trainer.distributed import join
 from puna_trainer.errors import Interrupted
 from puna_trainer.exits import EXIT_OF, Exit, FailureReason
+from puna_trainer.export.requirements import require_llama
 from puna_trainer.failures import failure_of, refusal_failure
 from puna_trainer.hashes import code_hash, config_hash
 from puna_trainer.pipeline import run_stages
@@ -65,7 +67,7 @@ def execute(run: Run, environment: Mapping[str, str], stop: StopSignal) -> Resul
 
 
 def check_run(run: Run) -> None:
-    """Refuse a run that cannot be carried out.
+    """Refuse a run that cannot be carried out, as it is or on this machine.
 
     Raises:
         TrainingError: BadConfig, naming all that stands against it.
@@ -73,6 +75,8 @@ def check_run(run: Run) -> None:
     refused = refusals(run)
     if refused:
         raise refusal_failure(refused)
+    if StageName.EXPORT in run.stage_names():
+        require_llama(run.export)
 
 
 def failed(reporter: Reporter, error: Exception) -> Result:
