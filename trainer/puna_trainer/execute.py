@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from puna_trainer.checkpoint.lock import attempt_of, hold
+from puna_trainer.config.output import StageName
 from puna_trainer.config.run import Run
 from puna_trainer.device import choose_device
 from puna_trainer.distributed import join
 from puna_trainer.errors import Interrupted
 from puna_trainer.exits import EXIT_OF, Exit, FailureReason
+from puna_trainer.export.requirements import require_llama
 from puna_trainer.failures import failure_of
 from puna_trainer.hashes import code_hash, config_hash
 from puna_trainer.pipeline import run_stages
@@ -39,6 +41,8 @@ def execute(run: Run, environment: Mapping[str, str], stop: StopSignal) -> Resul
     with ExitStack() as opened:
         try:
             check_run(run)
+            if StageName.EXPORT in run.stage_names():
+                require_llama(run.export)
             device = choose_device(run.device, environment)
             group = join(environment, folder, device)
             opened.callback(group.leave)

@@ -14,6 +14,7 @@ from puna_trainer.config.output import Checkpoints, StageName
 from puna_trainer.config.run import Run, Task
 from puna_trainer.data.stage import FOLDER as DATA
 from puna_trainer.data.stage import data_digest, fields_of_data, prepare_data
+from puna_trainer.export.export import export as export_language
 from puna_trainer.hashes import fields_of, path_digest
 from puna_trainer.images.evaluate import NAME as EVALUATION
 from puna_trainer.images.evaluate import evaluate
@@ -90,6 +91,9 @@ STAGES: Final[dict[Task, dict[StageName, Work]]] = {
         ),
         StageName.EVALUATE: Work(
             evaluate_language, partial(fields_of, names=("evaluation",)), left_at(EVALUATION)
+        ),
+        StageName.EXPORT: Work(
+            export_language, partial(fields_of, names=("name", "export", "upload")), left_at(EXPORT)
         ),
     },
 }

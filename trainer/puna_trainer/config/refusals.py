@@ -16,6 +16,9 @@ K_QUANTS: Final = frozenset({ArtifactType.Q4_K_M, ArtifactType.Q5_K_M, ArtifactT
 K_BLOCK: Final = 256
 """Weights of a K-quant's block: a row that is no multiple of it would silently be stored in another
 type (llama.cpp, `llama_tensor_get_type`)."""
+FOREIGN_NAMES: Final = ("phi-3", "phi3")
+"""Parts of a GGUF's name by which llama.cpp looks for tokens that a model of ours has not: it would
+not load (`llama-vocab.cpp`)."""
 BLOCK: Final = 32
 """Weights of a block of Q8_0."""
 
@@ -103,10 +106,11 @@ def _language_model(run: Run) -> Iterator[Refusal]:
     for field in missing:
         yield Refusal(f"model.{field}", "required where there is no model.uri")
     if not missing:
-        yield from _shape(shape_of(run.model), run.export.types)
+        yield from shape_refusals(shape_of(run.model), run.export.types)
 
 
-def _shape(shape: Shape, types: tuple[ArtifactType, ...]) -> Iterator[Refusal]:
+def shape_refusals(shape: Shape, types: tuple[ArtifactType, ...]) -> Iterator[Refusal]:
+    """Yield everything that stands against a shape, and against it in these types of files."""
     if shape.width % shape.heads:
         yield Refusal("model.width", f"{shape.width} is no multiple of {shape.heads} heads")
         return
@@ -130,6 +134,12 @@ def _shape(shape: Shape, types: tuple[ArtifactType, ...]) -> Iterator[Refusal]:
 
 
 def _export(run: Run) -> Iterator[Refusal]:
+    ggufs = [kind for kind in run.export.types if kind is not ArtifactType.SAFETENSORS]
+    for text in FOREIGN_NAMES:
+        if ggufs and text in run.name:
+            yield Refusal(
+                "name", f"llama.cpp takes a model whose name has {text} in it for another one"
+            )
     for index, kind in enumerate(run.export.types):
         if kind in run.export.types[:index]:
             yield Refusal(f"export.types[{index}]", f"{kind} stands there twice")

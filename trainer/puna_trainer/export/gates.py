@@ -62,11 +62,17 @@ BOUNDS: Final[Mapping[ArtifactType, Bounds]] = {
     ArtifactType.F32: Bounds(nmse=1e-6),
     ArtifactType.F16: Bounds(nmse=1e-3),
     ArtifactType.BF16: Bounds(nmse=1e-3),
-    ArtifactType.Q8_0: Bounds(kld=0.005, top1=0.95, perplexity_ratio=1.01),
-    ArtifactType.Q6_K: Bounds(kld=0.03, top1=0.90, perplexity_ratio=1.02),
-    ArtifactType.Q5_K_M: Bounds(kld=0.06, top1=0.85, perplexity_ratio=1.05),
-    ArtifactType.Q4_K_M: Bounds(kld=0.15, top1=0.75, perplexity_ratio=1.1),
+    ArtifactType.Q8_0: Bounds(kld=0.005, top1=0.97, perplexity_ratio=1.01),
+    ArtifactType.Q6_K: Bounds(kld=0.03, top1=0.9, perplexity_ratio=1.02),
+    ArtifactType.Q5_K_M: Bounds(kld=0.06, top1=0.88, perplexity_ratio=1.05),
+    ArtifactType.Q4_K_M: Bounds(kld=0.15, top1=0.84, perplexity_ratio=1.1),
 }
+"""Bounds of quantized files, from models of 4 to 20 million parameters, hardly and well trained
+(`tests/bench/trainer_quantization.py`), and from Llama 3 8B in llama.cpp's own table. The mean
+divergence may be 4 to 6 times that of Llama 3 8B (Q8_0 0.00136, Q6_K 0.0055, Q5_K_M 0.0108, Q4_K_M
+0.0313), which is larger than that of all small models; the share of positions with another
+likeliest token may be 4 times that of the worst small model (Q8_0 0.7 percent, Q4_K_M 4 percent).
+A Q8_0 file with one matrix whose rows changed places is beyond its bounds."""
 
 
 def judge(

@@ -145,7 +145,7 @@ def _stored(
     """Return a tensor's bytes, and the type that they are in."""
     values = weight.detach().to("cpu", torch.float32).contiguous().numpy()
     stored = matrix_type if values.ndim > 1 else gguf.GGMLQuantizationType.F32
-    with np.errstate(over="ignore"):  # it is looked for below
+    with np.errstate(over="ignore", invalid="ignore"):  # it is looked for below
         encoded = gguf.quants.quantize(values, stored)
         decoded = gguf.quants.dequantize(encoded, stored)
     if not np.isfinite(decoded).all():

@@ -82,7 +82,7 @@ def vocabulary_of(
         merges=tuple(
             merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]
         ),
-        beginning=_required(ids, config, "bos_token"),
+        beginning=_required(ids, config, "bos_token", "eos_token"),
         end=_required(ids, config, "eos_token"),
         end_of_turn=ids.get(END_OF_TURN),
         padding=ids.get(_text(config.get("pad_token"))),
@@ -104,11 +104,13 @@ def _problems(tokenizer: Mapping[str, Any], model: Mapping[str, Any]) -> Iterato
         yield "it has no merges, and llama.cpp loads no such file; let it have more tokens"
 
 
-def _required(ids: Mapping[str, int], config: Mapping[str, Any], name: str) -> int:
-    text = _text(config.get(name))
-    if text not in ids:
-        raise _refused(f"tokenizer_config.json names no {name} that is a token")
-    return ids[text]
+def _required(ids: Mapping[str, int], config: Mapping[str, Any], *names: str) -> int:
+    """Return the token that the first of some fields names which is there."""
+    for name in names:
+        text = _text(config.get(name))
+        if text in ids:
+            return ids[text]
+    raise _refused(f"tokenizer_config.json names no {' or '.join(names)} that is a token")
 
 
 def _text(token: str | Mapping[str, Any] | None) -> str:

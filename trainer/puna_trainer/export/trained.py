@@ -1,0 +1,96 @@
+"""The trained model of a run: weights of its best checkpoint, and its tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from puna_trainer.checkpoint.folder import read_description, read_weights
+from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
+from puna_trainer.checkpoint.store import Store
+from puna_trainer.config.shape import Shape
+from puna_trainer.errors import TrainingError
+from puna_trainer.exits import FailureReason
+from puna_trainer.export.vocabulary import Vocabulary, vocabulary_of
+from puna_trainer.files import read_json
+from puna_trainer.language import hub_layout
+from puna_trainer.language.corpus import TOKENIZER
+from puna_trainer.progress import CheckpointNote
+from puna_trainer.stage import StageContext
+
+SPACE: Final = " "
+"""A text without words: all that a tokenizer adds to it stands around one token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model that was trained."""
+
+    shape: Shape
+    weights: Mapping[str, Tensor]
+    """Its tensors, under Hugging Face's names."""
+    vocabulary: Vocabulary
+    tokenizer: Path
+    """Folder with the files of its tokenizer."""
+    checkpoint: CheckpointNote | None
+    """Where the weights are from; absent if the run did not train."""
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the weights: names, and values in float32."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.weights.items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().to("cpu", torch.float32).contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+def read_trained(context: StageContext) -> Trained:
+    """Return the model of the best checkpoint; without a checkpoint that of `model.uri`.
+
+    Raises:
+        TrainingError: there is neither, or the tokenizer cannot go into a GGUF.
+    """
+    folder, run = context.folder, context.run
+    store = Store(folder / CHECKPOINTS, run.checkpoint, None)
+    note = store.best_note()
+    if note is not None:
+        shape = Shape(**read_description(store.folder / note.name)["shape"])
+        weights = read_weights(store.folder / note.name)
+    elif run.model.uri:
+        start = hub_layout.fetch_start(run.model.uri, folder, context.reporter.message)
+        hub_layout.adopt_tokenizer(start, folder / TOKENIZER)
+        shape = hub_layout.read_shape(start)
+        weights = hub_layout.read_weights(start, shape)
+    else:
+        raise TrainingError(
+            FailureReason.BAD_CONFIG, "stages: there is no checkpoint to export; add pretrain"
+        )
+    vocabulary = read_vocabulary(folder / TOKENIZER, rows=shape.vocabulary_size)
+    return Trained(shape, weights, vocabulary, folder / TOKENIZER, note)
+
+
+def read_vocabulary(folder: Path, *, rows: int) -> Vocabulary:
+    """Return the vocabulary of a tokenizer's folder.
+
+    Where `tokenizer_config.json` does not say what is added to a document, the tokenizer shows it.
+
+    Raises:
+        TrainingError: it cannot go into a GGUF.
+    """
+    config: dict[str, Any] = read_json(folder / "tokenizer_config.json") or {}
+    template = folder / "chat_template.jinja"
+    if template.is_file():
+        config["chat_template"] = template.read_text(encoding="utf-8")
+    file = folder / "tokenizer.json"
+    around = Tokenizer.from_file(str(file)).encode(SPACE).special_tokens_mask
+    config.setdefault("add_bos_token", around[0] == 1)
+    config.setdefault("add_eos_token", around[-1] == 1)
+    return vocabulary_of(json.loads(file.read_text(encoding="utf-8")), config, rows=rows)
