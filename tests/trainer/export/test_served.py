@@ -30,7 +30,7 @@ SAYINGS = (
 """What the model has learned by heart, each followed by the end of a text."""
 CHAT = [
     {"role": "system", "content": "Be brief."},
-    {"role": "user", "content": "Say hello to caf\u00e9s, and 2 more.\n"},
+    {"role": "user", "content": "Say hello to the \u00e9t\u00e9, and 2 more.\n"},
 ]
 ANSWER = "hello to all of them"
 TOKENS = 32
