@@ -67,12 +67,12 @@ BOUNDS: Final[Mapping[ArtifactType, Bounds]] = {
     ArtifactType.Q5_K_M: Bounds(kld=0.06, top1=0.88, perplexity_ratio=1.05),
     ArtifactType.Q4_K_M: Bounds(kld=0.15, top1=0.84, perplexity_ratio=1.1),
 }
-"""Bounds of quantized files, from models of 4 to 20 million parameters, hardly and well trained
-(`tests/bench/trainer_quantization.py`), and from Llama 3 8B in llama.cpp's own table. The mean
-divergence may be 4 to 6 times that of Llama 3 8B (Q8_0 0.00136, Q6_K 0.0055, Q5_K_M 0.0108, Q4_K_M
-0.0313), which is larger than that of all small models; the share of positions with another
-likeliest token may be 4 times that of the worst small model (Q8_0 0.7 percent, Q4_K_M 4 percent).
-A Q8_0 file with one matrix whose rows changed places is beyond its bounds."""
+"""Bounds of quantized files, from models of 1 to 20 million parameters, hardly and well trained
+(`tests/bench/trainer_quantization.py` measures such), and from Llama 3 8B in llama.cpp's own table.
+The mean divergence may be 4 to 6 times that of Llama 3 8B (Q8_0 0.00136, Q6_K 0.0055, Q5_K_M
+0.0108, Q4_K_M 0.0313), which is above that of all those models; the share of positions with another
+likeliest token may be 4 to 5 times the worst of theirs (0.6, 2.5, 2.7 and 4.1 percent). A Q8_0 file
+with one matrix whose rows changed places is beyond its bounds."""
 
 
 def judge(
