@@ -61,7 +61,9 @@ class Trainer:
         return self.folder / "state.json"
 
     def save(self) -> None:
-        """Keep the state."""
+        """Keep the state; of several processes the first alone does."""
+        if os.environ.get("JOB_COMPLETION_INDEX", "0") != "0":
+            return
         temporary = self._file.with_suffix(".new")
         temporary.write_text(json.dumps(self.state))
         temporary.replace(self._file)
