@@ -31,6 +31,7 @@ from tests.trainer.processes import carried_out
 
 BATCH = 64
 ROUNDS = 3
+LIMIT_SECONDS = 3600
 MEAN, DEVIATION = 0.1307, 0.3081
 """Of the training images, as PyTorch's MNIST example has them."""
 CNN: dict[str, Any] = {"model": {"name": "cnn_mnist"}, "checkpoint": {"everySteps": 200}}
@@ -39,7 +40,8 @@ CNN: dict[str, Any] = {"model": {"name": "cnn_mnist"}, "checkpoint": {"everyStep
 def accuracy(folder: Path) -> float:
     """Share of test images that a run of three epochs tells right."""
     chosen = {"epochs": 3, "batchSize": BATCH, "precision": "auto"}
-    assert carried_out(run_of(folder, data=mnist(), hyperparameters=chosen, **CNN)) == Exit.DONE
+    run = run_of(folder, data=mnist(), hyperparameters=chosen, **CNN)
+    assert carried_out(run, LIMIT_SECONDS) == Exit.DONE
     measured: float = read_json(folder / "evaluation.json")["accuracy"]
     return measured
 

@@ -22,6 +22,7 @@ from tests.trainer.processes import carried_out, start
 
 KILLS = 20
 STEPS = 400
+LIMIT_SECONDS = 600
 MOST_STEPS = 30
 """Steps of one process before it is killed; a checkpoint is written every ten."""
 CHANGED: dict[str, Any] = {
@@ -53,11 +54,12 @@ def main() -> int:
     chance = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
         whole, disturbed = Path(name, "whole"), Path(name, "disturbed")
-        assert carried_out(run_of(whole, data=mnist(), **CHANGED)) == Exit.DONE
+        assert carried_out(run_of(whole, data=mnist(), **CHANGED), LIMIT_SECONDS) == Exit.DONE
         kills = 0
         while kills < KILLS and killed(disturbed, chance):
             kills += 1
-        assert carried_out(run_of(disturbed, data=mnist(), **CHANGED)) == Exit.DONE
+        run = run_of(disturbed, data=mnist(), **CHANGED)
+        assert carried_out(run, LIMIT_SECONDS) == Exit.DONE
         pairs = zip(log(whole), log(disturbed), strict=True)
         entries = sum(expected != found for expected, found in pairs)
         expected, found = (

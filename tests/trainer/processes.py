@@ -44,9 +44,9 @@ class Running:
     process: BaseProcess
     output: Path
 
-    def end(self) -> int:
+    def end(self, limit_seconds: float = LIMIT_SECONDS) -> int:
         """Wait for its end; the exit code."""
-        self.process.join(LIMIT_SECONDS)
+        self.process.join(limit_seconds)
         assert self.process.exitcode is not None, "it hangs"
         return self.process.exitcode
 
@@ -92,9 +92,9 @@ def start(
     return Running(process, output)
 
 
-def carried_out(run: Run) -> int:
+def carried_out(run: Run, limit_seconds: float = LIMIT_SECONDS) -> int:
     """Carry a run out; the exit code."""
-    return start(run).end()
+    return start(run).end(limit_seconds)
 
 
 def _carry_out(

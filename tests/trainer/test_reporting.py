@@ -74,6 +74,13 @@ def test_a_resumed_log_has_no_step_twice(tmp_path: Path) -> None:
     assert found == [*steps, ("evaluation", 4), ("step", 5)]
 
 
+def test_steps_are_in_the_log_before_a_checkpoint_of_them_can_be_there(tmp_path: Path) -> None:
+    reporter = reporter_in(tmp_path, Clock(), [])
+    reporter.steps([{"step": 1, "epoch": 1, "loss": 2.0}], examples=10)
+    assert [entry["step"] for entry in read_log(tmp_path / "log.jsonl")] == [1]
+    reporter.close()
+
+
 def test_tensorboard_shows_losses_rates_and_accuracy(tmp_path: Path) -> None:
     found = fitted(run_of(tmp_path))
     events = EventAccumulator(str(tmp_path / "logs" / "tensorboard"))

@@ -81,7 +81,7 @@ STAGES: Final[dict[Task, dict[StageName, Work]]] = {
         ),
     },
     Task.LANGUAGE_MODEL: {
-        StageName.DATA: Work(prepare_data, fields_of_data, prepared),
+        StageName.DATA: Work(prepare_data, data_fields, prepared),
         StageName.TOKENIZER: Work(make_tokenizer, fields_of_tokenizer, left_at(TOKENIZER)),
         StageName.PRETRAIN: Work(
             pretrain,

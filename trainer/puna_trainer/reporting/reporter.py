@@ -138,6 +138,8 @@ class Reporter:
             return
         for entry in entries:
             self._add({"kind": "step", **entry})
+        # Before a checkpoint of these steps can be there: a run that is resumed there misses none.
+        self.flush()
         newest = entries[-1]
         if self._board:
             self._board.add({**newest, "loss": _mean(entries, "loss")})
@@ -180,8 +182,7 @@ class Reporter:
         kept: int,
         save_seconds: float,
     ) -> None:
-        """Tell of a checkpoint; the log of the steps before it is written."""
-        self.flush()
+        """Tell of a checkpoint."""
         self.tell(latest=latest, best=best, checkpoints=kept, save_seconds=save_seconds)
 
     def flush(self) -> None:
