@@ -76,13 +76,24 @@ def language_run(output: Path, **changed: Any) -> Run:
     return Run.model_validate(document | changed)
 
 
-def resumable_run(output: Path) -> Run:
+def resumable_run(output: Path, **changed: Any) -> Run:
     """Return a run over windows that its batches do not divide: they lie over ends of epochs."""
+    chosen = {"epochs": 3, "batchSize": 6, "evaluateEverySteps": 7}
     return language_run(
         output,
-        hyperparameters={"epochs": 3, "batchSize": 6, "evaluateEverySteps": 7},
+        hyperparameters=chosen | changed.pop("hyperparameters", {}),
         checkpoint={"everySteps": 3, "keep": 2},
+        **changed,
     )
+
+
+def source_of(folder: Path, documents: int = 16) -> Path:
+    """Write a dataset of its own, a document on each line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "texts.jsonl"
+    lines = (json.dumps({"text": text}) for text in sentences(documents))
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
 
 
 def context_of(

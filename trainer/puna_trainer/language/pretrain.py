@@ -35,7 +35,7 @@ from puna_trainer.language.flops import flops_per_token, peak_flops, utilisation
 from puna_trainer.language.hub_layout import read_weights
 from puna_trainer.language.loss import mean_loss, summed_loss
 from puna_trainer.language.model import Llama
-from puna_trainer.language.spread import spread
+from puna_trainer.language.spread import Lay, spread
 from puna_trainer.language.timetable import timetable_of
 from puna_trainer.language.tokens import Part
 from puna_trainer.optimizer import build_optimizer, guarded_step, non_finite, set_rate
@@ -72,7 +72,16 @@ def pretrain(context: StageContext) -> None:
         TrainingError: NonFiniteLoss, DiskFull and others; the checkpoints before are kept.
         Interrupted: SIGTERM came, and the state was saved.
     """
-    training = Training(context)
+    train_on(Training(context))
+
+
+def train_on(training: Training) -> None:
+    """Take all steps that are left.
+
+    Raises:
+        TrainingError: as `pretrain`.
+        Interrupted: as `pretrain`.
+    """
     while not training.is_done():
         training.take_step()
         saves = training.timetable.saves(training.step)
@@ -86,8 +95,13 @@ def pretrain(context: StageContext) -> None:
 class Training:
     """What is trained, and how far it is."""
 
-    def __init__(self, context: StageContext) -> None:
-        """Build everything, and go on from the newest checkpoint if there is one."""
+    def __init__(self, context: StageContext, lay: Lay = spread) -> None:
+        """Build everything, and go on from the newest checkpoint if there is one.
+
+        Args:
+            context: What the stage is given.
+            lay: How the model is laid on the processes.
+        """
         run, device, group = context.run, context.device, context.group
         chosen = run.hyperparameters
         # What is measured in the end is opened now: a run should not fail there for want of data.
@@ -110,7 +124,7 @@ class Training:
         llama = Llama(self.shape)
         if corpus.start:
             llama.load_state_dict(read_weights(corpus.start, self.shape))
-        self.model = spread(llama.to(device), group)
+        self.model = lay(llama.to(device), group)
         self.course = course_of(chosen, self.timetable.total_steps, self.timetable.steps_per_epoch)
         self.optimizer = build_optimizer(self.model, chosen)
         self.dtype = compute_type(chosen.precision, device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import torch
 from torch import nn
@@ -17,14 +18,23 @@ SHARE: Final = 0.5
 """Share of a GPU's memory that these may take; the rest is for activations."""
 
 
+Lay: TypeAlias = Callable[[Llama, ProcessGroup], nn.Module]
+"""Takes a model and the processes, returns the model as one of them computes with it."""
+
+
 def spread(model: Llama, group: ProcessGroup) -> nn.Module:
     """Return the model as this process computes with it; make the optimizer after that."""
     weight = model.model.embed_tokens.weight
     if weight.device.type == "cuda":
         memory = torch.cuda.get_device_properties(weight.device).total_memory
         if needs_shards(model.shape.parameters, memory):
-            return shard(model, list(model.model.layers), group)
+            return in_shards(model, group)
     return replicate(model, group)
+
+
+def in_shards(model: Llama, group: ProcessGroup) -> nn.Module:
+    """Return the model with each block spread over all processes."""
+    return shard(model, list(model.model.layers), group)
 
 
 def needs_shards(parameters: int, memory: int) -> bool:
