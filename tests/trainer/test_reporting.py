@@ -43,6 +43,18 @@ def test_a_line_goes_out_once_a_second_and_at_once_for_a_stage() -> None:
     assert [line.stage for line in told] == ["data", "data", "data", "train"]
 
 
+def test_a_message_ends_with_the_first_step() -> None:
+    clock, lines = Clock(), list[str]()
+    reporter = reporter_in(None, clock, lines)
+    reporter.begin(StageName.TRAIN, ())
+    clock.now = 1
+    reporter.message("compiling the model")
+    clock.now = 2
+    reporter.steps([{"step": 1, "epoch": 1, "loss": 1.0}], examples=10)
+    told = [Progress.model_validate_json(line) for line in lines]
+    assert [line.message for line in told] == [None, "compiling the model", None]
+
+
 def test_the_loss_of_a_line_is_the_mean_since_the_line_before() -> None:
     clock, lines = Clock(), list[str]()
     reporter = reporter_in(None, clock, lines)

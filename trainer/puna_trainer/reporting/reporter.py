@@ -147,6 +147,7 @@ class Reporter:
         self._losses += [entry["loss"] for entry in entries]
         self._speed.add(Sample(self._clock(), newest["step"], self._examples))
         total = self._fields.get("total_steps")
+        self._fields.pop("message", None)  # what took time was before these steps
         self.tell(
             epoch=newest["epoch"],
             step=newest["step"],
