@@ -56,6 +56,7 @@ RUN: Final[dict[str, Any]] = {
     ],
     "hyperparameters": {
         "epochs": 1,
+        "maxSteps": 450,
         "batchSize": 16,
         "learningRate": 0.003,
     },

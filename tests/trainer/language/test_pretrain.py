@@ -158,4 +158,5 @@ def test_progress_tells_speed_and_perplexity_of_every_step(tmp_path: Path) -> No
     context.reporter.write_line()
     assert '"tokensPerSecond"' in lines[-1]
     assert '"perplexity"' in lines[-1]
+    assert '"message"' not in lines[-1]
     assert all("modelFlopsUtilisation" not in entry for entry in logged(tmp_path))
