@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from puna.api.conditions import Condition
+from puna.api.reasons import ConditionType, Reason
+from puna.api.training_status import ArtifactStatus, Lineage, TrainingJobStatus
 from puna.api.trainingjob import TrainingJob
 from puna.core.naming import training_labels
 from puna.core.plan import Manifest
 from puna.training.observed import ObservedTraining
-from puna_trainer.config.output import StageName
+from puna_trainer.config.output import ArtifactType, StageName
 from puna_trainer.exits import EXIT_OF, FailureReason
 from puna_trainer.progress import Progress, Result
 from tests.factories import CREATED, NAMESPACE, NOW
@@ -65,6 +68,46 @@ def training_job(
     return job if status is None else job.model_copy(update={"status": status})
 
 
+def complete_job(
+    name: str = "tiny",
+    *,
+    digest: str = "a",
+    number: int = 1,
+    labels: Mapping[str, str] | None = None,
+    artifact: ArtifactType = ArtifactType.Q8_0,
+    scores: Mapping[str, float] | None = None,
+) -> TrainingJob:
+    """A language model's run that is complete; `number` orders runs by the hour of their birth."""
+    created = CREATED + timedelta(hours=number)
+    file = ArtifactStatus(
+        name=artifact,
+        uri=f"pvc://{CLAIM}/{name}/export/{name}-{artifact}.gguf",
+        sha256=digest * 64,
+        type=artifact,
+        size_bytes=1,
+    )
+    condition = Condition(
+        type=ConditionType.COMPLETE,
+        status="True",
+        reason=Reason.COMPLETE,
+        last_transition_time=created,
+    )
+    status = TrainingJobStatus(
+        conditions=(condition,),
+        completion_time=created + timedelta(minutes=10),
+        metrics=dict(scores or {"perplexity": 12.5}),
+        artifacts=(file,),
+        lineage=Lineage(seed=number, data_hash="d" * 64, tokenizer_hash="e" * 64),
+    )
+    job = training_job(name=name, status=status, **LANGUAGE)
+    metadata = {
+        "uid": f"uid-{name}-{number}",
+        "creation_timestamp": created,
+        "labels": dict(labels or {}),
+    }
+    return job.model_copy(update={"metadata": job.metadata.model_copy(update=metadata)})
+
+
 def observed_training(**overrides: Any) -> ObservedTraining:
     """What is seen of a new job whose claims are there."""
     return replace(ObservedTraining(claims={CLAIM: {}, "data": {}}), **overrides)
@@ -114,9 +157,10 @@ def trainer_pod(
     conditions: Iterable[Manifest] = (),
     owner: str = JOB_UID,
     created: datetime | None = None,
+    ran: int = 30,
     run: int = 1,
 ) -> Manifest:
-    """A Pod of a run; with a `code` it has ended."""
+    """A Pod of a run; with a `code` it has ended, after it `ran` for some seconds."""
     labels = training_labels(NAME, run)
     if rank is not None:
         labels["batch.kubernetes.io/job-completion-index"] = str(rank)
@@ -129,7 +173,7 @@ def trainer_pod(
             "exitCode": code,
             "reason": reason,
             "message": text,
-            "finishedAt": (at + timedelta(seconds=30)).isoformat(),
+            "finishedAt": (at + timedelta(seconds=ran)).isoformat(),
         }
         status["containerStatuses"] = [{"name": "trainer", "state": {"terminated": ended}}]
     elif phase == "Running":

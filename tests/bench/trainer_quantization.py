@@ -60,9 +60,9 @@ class Course(NamedTuple):
 
 
 COURSES = {
-    "4.1M, tied": Course(SMALL, (40, 400)),
-    "5.5M, untied": Course(replace(SMALL, kv_heads=4, tie_embeddings=False), (40, 300)),
-    "20M, tied": Course(WIDE, (250,)),
+    "4.1M, tied": Course(SMALL, (40, 250)),
+    "5.5M, untied": Course(replace(SMALL, kv_heads=4, tie_embeddings=False), (40, 200)),
+    "20M, tied": Course(WIDE, (150,)),
 }
 
 
@@ -141,6 +141,7 @@ def main() -> int:
     for name, course in COURSES.items():
         for step, llama in train(course, ids_N):
             for kind, parity in parities(llama, tokenizer, held_out):
+                print(f"{name}, {step} steps, {kind}: {parity}", flush=True)
                 found[kind].append(parity)
                 details[f"{name}, {step} steps, {kind}"] = parity.model_dump(mode="json")
     return report("trainer_quantization", list(figures(found)), details)

@@ -25,6 +25,8 @@ STEPS = 400
 LIMIT_SECONDS = 600
 MOST_STEPS = 30
 """Steps of one process before it is killed; a checkpoint is written every ten."""
+MOST_SECONDS = 0.2
+"""Time of one process from its first step on before it is killed."""
 CHANGED: dict[str, Any] = {
     "model": {"name": "cnn_mnist"},
     "hyperparameters": {"maxSteps": STEPS, "batchSize": 64, "augmentation": "shift"},
@@ -43,8 +45,12 @@ def killed(folder: Path, chance: random.Random) -> bool:
     if chance.random() < 0.5:
         steps = chance.randint(1, MOST_STEPS)
         return start(run, signal_after=(signal.SIGKILL, steps)).end() == -signal.SIGKILL
+    written = folder / "logs" / "log.jsonl"
+    before = written.stat().st_size if written.exists() else 0
     running = start(run)
-    time.sleep(chance.uniform(0.5, 5))
+    while running.process.is_alive() and not (written.exists() and written.stat().st_size > before):
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0, MOST_SECONDS))
     running.process.kill()
     return running.end() == -signal.SIGKILL
 

@@ -55,7 +55,7 @@ def write_idx(folder: Path, *, train: int = 160, test: int = 40) -> Path:
     return folder
 
 
-def image_data(train: int = 160) -> ImageData:
+def image_data(train: int = 160, validation: int = 50) -> ImageData:
     """The same as tensors."""
 
     def split(count: int, seed: int) -> ImageSplit:
@@ -63,7 +63,7 @@ def image_data(train: int = 160) -> ImageData:
         return ImageSplit(torch.from_numpy(pixels)[:, None], torch.from_numpy(labels).long())
 
     return ImageData(
-        split(train, 0), split(50, 1), split(40, 2), tuple(str(n) for n in range(CLASSES))
+        split(train, 0), split(validation, 1), split(40, 2), tuple(str(n) for n in range(CLASSES))
     )
 
 
@@ -117,15 +117,29 @@ def ticks() -> Iterator[float]:
         yield second
 
 
-def fitted(run: Run, *, data: ImageData | None = None, stop: StopSignal | None = None) -> Fitted:
+def fitted(
+    run: Run,
+    *,
+    data: ImageData | None = None,
+    stop: StopSignal | None = None,
+    device: torch.device = CPU,
+    group: ProcessGroup | None = None,
+) -> Fitted:
     """Train in this process."""
     folder = Path(run.output_directory)
     found = Fitted(folder)
     clock = ticks()
-    reporter = Reporter(run, folder / "logs", write=found.lines.append, clock=lambda: next(clock))
-    seed_everything(run.hyperparameters.seed, CPU, deterministic=True)
+    group = group or ProcessGroup()
+    reporter = Reporter(
+        run,
+        folder / "logs" if group.is_first else None,
+        write=found.lines.append,
+        clock=lambda: next(clock),
+    )
+    seed_everything(run.hyperparameters.seed, device, deterministic=True)
     reporter.begin(run.stage_names()[1], ())
-    context = StageContext(run, folder, CPU, reporter, stop or StopSignal(), ProcessGroup(), INPUTS)
+    stop = stop or StopSignal()
+    context = StageContext(run, folder, device, reporter, stop, group, INPUTS)
     try:
         fit(context, data or image_data())
     finally:

@@ -38,6 +38,23 @@ def test_a_full_volume_is_told_wherever_it_shows() -> None:
         assert reason_of(error) is FailureReason.DISK_FULL
 
 
+@pytest.mark.parametrize(
+    "number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EROFS]
+)
+def test_a_volume_that_fails_may_work_again_by_the_next_attempt(number: int) -> None:
+    error = OSError(number, os.strerror(number), "/output/logs/log.jsonl")
+    failure = failure_of(error)
+    assert failure is not None
+    assert failure.reason is FailureReason.OUTPUT_UNUSABLE
+    assert EXIT_OF[failure.reason] is Exit.TEMPORARY
+    assert f"/output/logs/log.jsonl: {os.strerror(number)}" in failure.message
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.EACCES])
+def test_a_file_that_is_not_there_or_not_open_is_no_fault_of_the_volume(number: int) -> None:
+    assert failure_of(OSError(number, os.strerror(number), "/texts/a.txt")) is None
+
+
 def test_a_failure_stays_what_it_is_and_a_bug_has_no_reason() -> None:
     known = TrainingError(FailureReason.DATA_CORRUPT, "a line is no JSON")
     assert failure_of(known) is known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,38 @@ from puna_trainer.checkpoint.folder import read_weights
 from puna_trainer.checkpoint.store import Store
 from puna_trainer.config.hyperparameters import Augmentation, Hyperparameters, Optimizer
 from puna_trainer.config.model import ImageModel
-from puna_trainer.errors import TrainingError
-from puna_trainer.exits import FailureReason
+from puna_trainer.config.run import Run
+from puna_trainer.data.images import load_images
+from puna_trainer.data.stage import prepare_data
+from puna_trainer.distributed import ProcessGroup
+from puna_trainer.errors import Interrupted, TrainingError
+from puna_trainer.exits import Exit, FailureReason
+from puna_trainer.files import read_json
 from puna_trainer.images.augment import augment, choices
+from puna_trainer.images.evaluate import evaluate
 from puna_trainer.images.models import Description, build
+from puna_trainer.images.train import Training
 from puna_trainer.optimizer import build_optimizer, guarded_step
 from puna_trainer.progress import CURVE_POINTS
 from puna_trainer.randomness import generator
-from tests.trainer.digits import CLASSES, INPUTS, SIDE, Fitted, fitted, image_data, run_of
+from puna_trainer.reporting.reporter import Reporter
+from puna_trainer.stage import StageContext
+from puna_trainer.stop import StopSignal
+from tests.trainer.digits import (
+    CLASSES,
+    CPU,
+    INPUTS,
+    SIDE,
+    Fitted,
+    fitted,
+    image_data,
+    run_of,
+    write_idx,
+)
+from tests.trainer.stops import StopAfter
+
+STEPS_OF_EPOCH = 10
+"""Batches of 16 in 160 images; on a processor each looks for the signal once."""
 
 
 def best_name(found: Fitted) -> str:
@@ -144,6 +169,89 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoints(tmp_pat
     assert newest is not None
     assert newest.step == len(Fitted(tmp_path).losses)
     assert all(bool(tensor.isfinite().all()) for tensor in newest.model.values())
+
+
+def context_of(run: Run) -> StageContext:
+    """What a stage of the run is given, with its data prepared."""
+    reporter = Reporter(run, None, write=lambda _line: None, clock=lambda: 0.0)
+    folder = Path(run.output_directory)
+    context = StageContext(run, folder, CPU, reporter, StopSignal(), ProcessGroup(), INPUTS)
+    prepare_data(context)
+    return context
+
+
+def trained(context: StageContext, steps: int) -> Training:
+    """A training after some steps, each of which was saved."""
+    training = Training(context, load_images(context.folder / "data"))
+    for _ in range(steps):
+        training.take_step()
+        training.look()
+        training.save()
+    return training
+
+
+def spoil(training: Training) -> None:
+    """Leave no number in the weights."""
+    with torch.no_grad():
+        for weight in training.classifier.parameters():
+            weight.fill_(torch.nan)
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run_before_its_checkpoint(
+    tmp_path: Path,
+) -> None:
+    run = run_of(
+        tmp_path,
+        data=write_idx(tmp_path / "digits"),
+        hyperparameters={"evaluateEverySteps": 2},
+    )
+    context = context_of(run)
+    training = trained(context, steps=2)
+    spoil(training)
+    with pytest.raises(TrainingError, match="the validation loss after step 2 is nan") as caught:
+        training.is_done()
+    assert caught.value.reason is FailureReason.NON_FINITE_LOSS
+    newest = Store(tmp_path / "checkpoints", run.checkpoint, INPUTS).newest_note()
+    assert newest is not None
+    assert newest.step == 1
+    assert read_json(tmp_path / "checkpoints" / "latest.json")["step"] == 1
+    assert context.reporter.result(Exit.REFUSED).checkpoint == newest
+
+
+@pytest.mark.parametrize("part", [0, 2])
+def test_a_signal_while_validating_ends_it_and_changes_nothing(tmp_path: Path, part: int) -> None:
+    data = image_data(validation=1100)  # three batches, each after a look for the signal
+    run, whole = run_of(tmp_path / "run"), fitted(run_of(tmp_path / "whole"), data=data)
+    with pytest.raises(Interrupted):
+        fitted(run, data=data, stop=StopAfter(STEPS_OF_EPOCH + part))
+    left = Fitted(tmp_path / "run")
+    assert len(left.losses) == STEPS_OF_EPOCH
+    assert left.evaluations == []
+    assert read_json(left.folder / "checkpoints" / "latest.json")["step"] == STEPS_OF_EPOCH
+    again = fitted(run, data=data)
+    assert again.progress[-1].resumed_from == STEPS_OF_EPOCH
+    assert again.entries == whole.entries
+    expected = weights(whole, "epoch_2")
+    assert all(
+        torch.equal(found, expected[name]) for name, found in weights(again, "epoch_2").items()
+    )
+
+
+def test_validation_says_how_far_it_is(tmp_path: Path) -> None:
+    found = fitted(run_of(tmp_path), data=image_data(validation=1100))
+    told = [message for message, _ in groupby(line.message for line in found.progress) if message]
+    assert told == 2 * [f"validating: {done} of 1100 images" for done in (0, 500, 1000)]
+    assert found.progress[-1].message is None
+
+
+def test_a_test_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    context = context_of(run_of(tmp_path, data=write_idx(tmp_path / "digits")))
+    training = trained(context, steps=1)
+    spoil(training)
+    training.save()
+    with pytest.raises(TrainingError, match="on the test images is nan") as caught:
+        evaluate(context)
+    assert caught.value.reason is FailureReason.NON_FINITE_LOSS
 
 
 def test_progress_tells_the_truth_about_the_run(tmp_path: Path) -> None:

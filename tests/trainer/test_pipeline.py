@@ -60,6 +60,16 @@ def test_a_run_that_is_done_does_nothing_and_says_the_same(folder: Path, data: P
     assert [artifact.path for artifact in again.artifacts] == ["export/safetensors"]
 
 
+def test_a_run_that_is_done_tells_its_checkpoints_again(folder: Path, data: Path) -> None:
+    running = start(run_of(folder, data=data))
+    assert running.end() == Exit.DONE
+    last = running.progress[-1]
+    assert last.latest is not None
+    assert last.best is not None
+    assert last.latest.name == "epoch_2"
+    assert last.checkpoints == len(list((folder / "checkpoints").glob("*/weights.safetensors")))
+
+
 def test_a_change_runs_the_stages_that_depend_on_it(folder: Path, data: Path) -> None:
     assert ran(folder, data, evaluation={"minAccuracyPercent": 50}) == [StageName.EVALUATE]
     assert ran(folder, data, hyperparameters={"batchSize": 32}) == STAGES[1:]

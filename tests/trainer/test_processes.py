@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
 
 from puna_trainer.checkpoint.folder import read_weights
-from puna_trainer.config.run import Run
-from puna_trainer.exits import Exit
+from puna_trainer.config.run import Run, read_run
+from puna_trainer.distributed import join
+from puna_trainer.errors import Interrupted, TrainingError
+from puna_trainer.exits import EXIT_OF, Exit, FailureReason
+from puna_trainer.files import read_json
 from puna_trainer.reporting.log import read_log
-from tests.trainer.digits import run_of, write_idx
-from tests.trainer.processes import Running, carried_out, start
+from puna_trainer.stop import StopSignal
+from tests.trainer.digits import fitted, image_data, run_of, write_idx
+from tests.trainer.processes import FORKS, LIMIT_SECONDS, Running, carried_out, start
+from tests.trainer.stops import StopAfter
+
+THROUGH = os.fsync
 
 
 def losses(folder: Path) -> list[float]:
@@ -72,11 +83,92 @@ def test_a_signal_to_one_process_saves_and_ends_both(tmp_path: Path) -> None:
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
 
 
+def _train(document: str, rank: int, looks: int) -> None:
+    """Train as one of two processes; the second hears SIGTERM after some looks for it."""
+    torch.set_num_threads(1)
+    run = read_run(document)
+    stop = StopAfter(looks) if rank == 1 else StopSignal()
+    variables = {"WORLD_SIZE": "2", "RANK": str(rank)}
+    group = join(variables, Path(run.output_directory), torch.device("cpu"))
+    code = Exit.DONE
+    try:
+        # Of 1001 images the second process has none left where both look a second time.
+        fitted(run, data=image_data(validation=1001), stop=stop, group=group)
+    except Interrupted:
+        code = Exit.INTERRUPTED
+    group.leave()
+    os._exit(code)
+
+
+def test_a_signal_to_one_process_while_validating_ends_both(tmp_path: Path) -> None:
+    run = run_of(tmp_path)
+    # Ten steps look, each once, and then validation does, twice.
+    for looks, code, validated in ((11, Exit.INTERRUPTED, 0), (1000, Exit.DONE, 2)):
+        processes = [
+            FORKS.Process(target=_train, args=(run.model_dump_json(by_alias=True), rank, looks))
+            for rank in (0, 1)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(LIMIT_SECONDS)
+        assert [process.exitcode for process in processes] == [code, code]
+        entries = list(read_log(tmp_path / "logs" / "log.jsonl"))
+        assert len([entry for entry in entries if "valLoss" in entry]) == validated
+        if code == Exit.INTERRUPTED:
+            assert read_json(tmp_path / "checkpoints" / "latest.json")["step"] == 10
+
+
+def _through_slowly(file: int) -> None:
+    time.sleep(0.1)
+    THROUGH(file)
+
+
+def _save_slowly(document: str, rank: int) -> None:
+    """Train as one of two; the first has a slow volume, and the second hears SIGTERM."""
+    torch.set_num_threads(1)
+    run, stop = read_run(document), StopSignal()
+    checkpoints = Path(run.output_directory) / "checkpoints"
+    variables = {"WORLD_SIZE": "2", "RANK": str(rank)}
+    group = join(variables, Path(run.output_directory), torch.device("cpu"))
+    stop.requested = rank == 1
+    code = Exit.DONE
+    try:
+        with patch("os.fsync", _through_slowly) if rank == 0 else nullcontext():
+            fitted(run, stop=stop, group=group)
+    except Interrupted:
+        code = Exit.INTERRUPTED if (checkpoints / "latest.json").exists() else Exit.BUG
+    group.leave()
+    os._exit(code)
+
+
+def test_no_process_ends_before_the_first_has_saved(tmp_path: Path) -> None:
+    """Of several in one Pod torchrun kills the others 30 s after one has ended."""
+    document = run_of(tmp_path).model_dump_json(by_alias=True)
+    processes = [FORKS.Process(target=_save_slowly, args=(document, rank)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(LIMIT_SECONDS)
+    assert [process.exitcode for process in processes] == [Exit.INTERRUPTED, Exit.INTERRUPTED]
+
+
 def test_a_lost_process_ends_the_other_which_says_so(tmp_path: Path) -> None:
     data = write_idx(tmp_path / "digits")
     run = run_of(tmp_path / "run", data=data)
     first, second = pair(run, signal_after=(signal.SIGKILL, 7))
     assert second.end() == -signal.SIGKILL
-    assert first.end() == Exit.TEMPORARY
+    assert first.end() == Exit.RANK_LOST
     assert "RankLost" in (tmp_path / "run" / "result.json").read_text()
     assert [running.end() for running in pair(run)] == [Exit.DONE, Exit.DONE]
+
+
+@pytest.mark.parametrize("variables", [{}, {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}])
+def test_processes_that_do_not_meet_say_another_thing_than_one_that_lost_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    monkeypatch.setattr("puna_trainer.distributed.MEETING_SECONDS", 0.5)
+    with pytest.raises(TrainingError) as caught:
+        join({"WORLD_SIZE": "2", "RANK": "1"} | variables, tmp_path, torch.device("cpu"))
+    assert caught.value.reason is FailureReason.RANK_MISSING
+    assert EXIT_OF[caught.value.reason] is Exit.TEMPORARY

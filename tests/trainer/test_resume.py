@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from puna_trainer.checkpoint.folder import read_weights
+from puna_trainer.config.output import Stage, StageName
 from puna_trainer.config.run import Run
 from puna_trainer.exits import Exit
 from puna_trainer.files import read_json
@@ -79,6 +80,30 @@ def test_a_run_killed_at_random_steps_learns_the_same_to_the_bit(
     assert_same(tmp_path, whole)
 
 
+@pytest.mark.parametrize(
+    ("model", "optimizer"),
+    [
+        ("cnn_mnist", "adamw"),
+        ("cnn_mnist", "sgd"),
+        ("cnn_mnist", "adadelta"),
+        ("resnet18", "adamw"),
+    ],
+)
+def test_convolutions_go_on_to_the_bit(
+    data: Path, tmp_path: Path, model: str, optimizer: str
+) -> None:
+    changed = {
+        "model": {"name": model},
+        "hyperparameters": {"epochs": 3, "optimizer": optimizer},
+    }
+    alone = run_of(tmp_path / "alone", data=data, **changed)
+    run = run_of(tmp_path / "run", data=data, **changed)
+    assert carried_out(alone) == Exit.DONE
+    assert disturbed(run, signal.SIGTERM, 14) == Exit.INTERRUPTED
+    assert carried_out(run) == Exit.DONE
+    assert_same(tmp_path / "run", tmp_path / "alone")
+
+
 @pytest.mark.parametrize("steps", [1, 6, 8, 9, 10, 18, 26])
 def test_a_run_asked_to_end_at_any_step_saves_and_goes_on(
     data: Path, whole: Path, tmp_path: Path, steps: int
@@ -118,6 +143,42 @@ def test_a_full_disk_ends_the_run_and_loses_no_checkpoint(
     assert (tmp_path / "checkpoints" / "step_14").is_dir()
     assert carried_out(run) == Exit.DONE
     assert_same(tmp_path, whole)
+
+
+def test_logs_that_find_no_room_end_the_run_as_any_other_file_does(
+    data: Path, tmp_path: Path
+) -> None:
+    changed: dict[str, Any] = {
+        "hyperparameters": {"epochs": 1, "batchSize": 1},
+        "checkpoint": {"everySteps": 1000},
+    }
+    run = run_of(tmp_path / "run", data=data, **changed)
+    assert carried_out(run.model_copy(update={"stages": (Stage(name=StageName.DATA),)})) == 0
+    full = start(run, limit_bytes=8000)
+    assert full.end() == Exit.TEMPORARY, full.output.read_text()
+    assert result(tmp_path / "run").reason == "DiskFull"
+    assert carried_out(run) == Exit.DONE
+    whole = run_of(tmp_path / "whole", data=data, **changed)
+    assert carried_out(whole) == Exit.DONE
+    assert log(tmp_path / "run") == log(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("name", "limit_bytes"), [("data", 10_000), ("export", 100_000)])
+def test_tensors_that_find_no_room_end_the_run_as_any_other_file_does(
+    data: Path, tmp_path: Path, name: StageName, limit_bytes: int
+) -> None:
+    run = run_of(tmp_path, data=data)
+    if name == StageName.EXPORT:
+        learned = [Stage(name=each) for each in (StageName.DATA, StageName.TRAIN)]
+        assert carried_out(run.model_copy(update={"stages": tuple(learned)})) == Exit.DONE
+    full = start(
+        run.model_copy(update={"stages": (Stage(name=name),)}),
+        limit_bytes=limit_bytes,
+    )
+    assert full.end() == Exit.TEMPORARY, full.output.read_text()
+    ended = result(tmp_path)
+    assert (ended.reason, ended.stage) == ("DiskFull", name)
+    assert carried_out(run) == Exit.DONE
 
 
 def test_a_changed_run_begins_anew_and_the_old_checkpoints_are_kept(

@@ -89,7 +89,7 @@ def join(environment: Mapping[str, str], folder: Path, device: torch.device) -> 
     """Return the group of this run's processes, once all are there.
 
     Raises:
-        TrainingError: RankLost, they did not find each other; BadConfig, no number is theirs.
+        TrainingError: RankMissing, they did not find each other; BadConfig, no number is theirs.
     """
     try:
         size = int(environment.get("WORLD_SIZE", "1"))
@@ -103,7 +103,7 @@ def join(environment: Mapping[str, str], folder: Path, device: torch.device) -> 
         return ProcessGroup()
     if not 0 <= rank < size:
         raise TrainingError(FailureReason.BAD_CONFIG, f"RANK {rank} is none of {size} processes")
-    with _noticing_loss():
+    with _meeting():
         if "MASTER_ADDR" in environment:
             host = environment["MASTER_ADDR"]
             store = _store(host, port, size, first=rank == 0, seconds=MEETING_SECONDS)
@@ -139,7 +139,7 @@ def _find(folder: Path, size: int) -> TCPStore:
         except (OSError, RuntimeError) as error:
             if time.monotonic() >= deadline:
                 raise TrainingError(
-                    FailureReason.RANK_LOST,
+                    FailureReason.RANK_MISSING,
                     f"the first process was not found within {MEETING_SECONDS:g} s: {error}",
                 ) from error
             time.sleep(0.2)
@@ -169,6 +169,23 @@ def _noticing_loss() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise lost(error) from error
+
+
+@contextmanager
+def _meeting() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise missing(error) from error
+
+
+def missing(error: Exception) -> TrainingError:
+    """Return the failure that an error of the meeting means."""
+    first_line = str(error).partition("\n")[0]
+    return TrainingError(
+        FailureReason.RANK_MISSING,
+        f"the processes of this run did not find each other: {first_line}",
+    )
 
 
 def lost(error: Exception) -> TrainingError:

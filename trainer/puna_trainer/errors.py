@@ -14,6 +14,20 @@ from puna_trainer.exits import FailureReason
 
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers of a volume that is full, or as full as this user may make it."""
+FAULTY: Final = frozenset(
+    {
+        errno.EHOSTDOWN,
+        errno.EIO,
+        errno.ENODEV,
+        errno.ENOTCONN,
+        errno.ENXIO,
+        errno.EROFS,
+        errno.ESTALE,
+        errno.ETIMEDOUT,
+    }
+)
+"""Error numbers of a volume that fails, or whose server does; the system lets one that fails be
+read alone."""
 
 
 class TrainingError(Exception):
@@ -37,6 +51,12 @@ def output_failure(error: OSError, path: Path | str) -> TrainingError:
             FailureReason.DISK_FULL,
             f"{path}: {text}: enlarge the output volume, or keep fewer checkpoints "
             "(checkpoint.keep)",
+        )
+    if error.errno in FAULTY:
+        return TrainingError(
+            FailureReason.OUTPUT_UNUSABLE,
+            f"{path}: {text}: the volume fails, or may only be read; another attempt goes on from "
+            "the newest checkpoint",
         )
     return TrainingError(
         FailureReason.OUTPUT_UNUSABLE,

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -80,12 +81,16 @@ def failed(reporter: Reporter, error: Exception) -> Result:
 
 
 def _leave(run: Run, folder: Path, reporter: Reporter, result: Result) -> None:
-    reporter.close()
-    try:
-        write_result(result, folder)
-        write_page(run, folder, result)
-    except OSError as error:
-        LOG.error(f"result.json or report.html cannot be written: {error}")  # noqa: TRY400 - said whole
+    """Close the logs, and write `result.json` and `report.html`, each if the volume takes it."""
+    for name, write in (
+        ("logs", reporter.close),
+        ("result.json", partial(write_result, result, folder)),
+        ("report.html", partial(write_page, run, folder, result)),
+    ):
+        try:
+            write()
+        except OSError as error:
+            LOG.error(f"{name} cannot be written: {error}")  # noqa: TRY400 - said whole
 
 
 def _document(run: Run) -> str:

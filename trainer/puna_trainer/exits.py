@@ -22,6 +22,8 @@ class Exit(IntEnum):
     """Configuration, data or numbers are wrong: another attempt would end in the same."""
     TEMPORARY = 75
     """Something around the trainer failed, and may work again (EX_TEMPFAIL of sysexits.h)."""
+    RANK_LOST = 76
+    """Another process of the run ended, on another machine; its own end counts, and not this."""
     INTERRUPTED = 143
     """SIGTERM came, and everything is saved (128 + 15)."""
 
@@ -51,6 +53,8 @@ class FailureReason(StrEnum):
     """The artifacts cannot be uploaded, after all retries; they lie in the output folder."""
     RANK_LOST = "RankLost"
     """Another process of a distributed run ended."""
+    RANK_MISSING = "RankMissing"
+    """The processes of a distributed run did not find each other in time."""
     BUG = "Bug"
     """An exception that nobody foresaw; the log holds its traceback."""
 
@@ -66,7 +70,8 @@ EXIT_OF: Final[dict[FailureReason, Exit]] = {
     FailureReason.PARITY_FAILED: Exit.REFUSED,
     FailureReason.EVALUATION_REGRESSED: Exit.REFUSED,
     FailureReason.UPLOAD_FAILED: Exit.TEMPORARY,
-    FailureReason.RANK_LOST: Exit.TEMPORARY,
+    FailureReason.RANK_LOST: Exit.RANK_LOST,
+    FailureReason.RANK_MISSING: Exit.TEMPORARY,
     FailureReason.BUG: Exit.BUG,
 }
 """Exit code of every reason."""

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 from puna_trainer.distributed import lost
-from puna_trainer.errors import NO_ROOM, TrainingError, output_failure
+from puna_trainer.errors import FAULTY, NO_ROOM, TrainingError, output_failure
 from puna_trainer.exits import FailureReason
 
 NO_MEMORY: Final = re.compile(
@@ -33,7 +33,7 @@ def failure_of(error: Exception) -> TrainingError | None:
         )
     if isinstance(error, dist.DistError) or _says(error, BETWEEN_PROCESSES):
         return lost(error)
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
+    if isinstance(error, OSError) and error.errno in NO_ROOM | FAULTY:
         return output_failure(error, error.filename or "outputDirectory")
     return None
 

@@ -49,9 +49,12 @@ def build_optimizer(model: nn.Module, chosen: Hyperparameters) -> torch.optim.Op
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of the next step."""
+    """Set the learning rate of the next step; a recorded one reads it where it lies."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def guarded_step(
@@ -75,6 +78,15 @@ def guarded_step(
         optimizer.step()
     elif norm.isfinite():
         optimizer.step()
+
+
+def non_finite_measure(what: str, found: float) -> TrainingError:
+    """Return the failure that a measure which is no finite number means."""
+    return TrainingError(
+        FailureReason.NON_FINITE_LOSS,
+        f"{what} is {found:g}; lower hyperparameters.learningRate or hyperparameters.gradientClip, "
+        "or use hyperparameters.precision float32; the checkpoints before are kept",
+    )
 
 
 def non_finite(step: int, loss: float, norm: float) -> TrainingError:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
     get_model_state_dict,
@@ -23,6 +23,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from puna_trainer.distributed import ProcessGroup
@@ -91,8 +92,33 @@ def write_states(
     if not isinstance(model, FSDPModule):
         bare = model.module if isinstance(model, DistributedDataParallel) else model
         bare.load_state_dict(model_state)
+        chosen = [_options(group) for group in optimizer.param_groups]
         optimizer.load_state_dict(dict(optimizer_state))
+        for group, own in zip(optimizer.param_groups, chosen, strict=True):
+            group.update(own)  # how a rule computes is of this run and device
+        _lay_like_parameters(optimizer)
         return
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     set_model_state_dict(model, dict(model_state), options=options)
     set_optimizer_state_dict(model, optimizer, dict(optimizer_state), options=options)
+
+
+def _options(group: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _lay_like_parameters(optimizer: torch.optim.Optimizer) -> None:
+    """Lay what an optimizer remembers of each number out in memory as the numbers are.
+
+    Fused rules walk through both side by side; convolutions' weights have their channels last,
+    what was read from a file has not.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def whole(norm: Tensor) -> Tensor:
+    """Return a scalar that is spread over processes as one that each of them has."""
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm

@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from puna_trainer.artifacts import FOLDER as EXPORT
+from puna_trainer.artifacts import read_manifest
 from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
-from puna_trainer.config.output import StageName
+from puna_trainer.checkpoint.store import Store
+from puna_trainer.config.output import Checkpoints, StageName
 from puna_trainer.config.run import STAGES_OF, Run
 from puna_trainer.files import document_digest, read_json, write_json
-from puna_trainer.progress import Artifact, CheckpointNote
+from puna_trainer.progress import CheckpointNote
 from puna_trainer.reporting.reporter import Reporter
 from puna_trainer.stage import StageContext, StageFunction
 
@@ -24,8 +27,6 @@ POINTERS: Final = ("latest", "best")
 """Fields of `Progress` that checkpoints are told by, and the names of their files."""
 EVALUATION: Final = "evaluation.json"
 """What the stage evaluate leaves; its member `metrics` goes into the result."""
-EXPORT: Final = "export/manifest.json"
-"""What the stage export leaves: a list of artifacts, which goes into the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +128,13 @@ def _recall(folder: Path, name: StageName, reporter: Reporter) -> None:
             for name, pointer in pointers.items()
             if pointer is not None
         }
-        reporter.tell(**notes)
+        kept = Store(folder / CHECKPOINTS, Checkpoints(), None).count()
+        reporter.tell(**notes, checkpoints=kept)
         reporter.replay()
     elif name is StageName.EVALUATE:
         reporter.metrics |= (read_json(folder / EVALUATION) or {}).get("metrics", {})
     elif name is StageName.EXPORT:
-        listed = read_json(folder / EXPORT) or []
-        reporter.artifacts = tuple(Artifact.model_validate(each) for each in listed)
+        reporter.artifacts = read_manifest(folder / EXPORT)
 
 
 def _tell_hashes(reporter: Reporter, record: Mapping[str, Mapping[str, str]]) -> None:

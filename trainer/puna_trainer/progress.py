@@ -95,11 +95,11 @@ class Progress(Document):
     resumed_from: int | None = None
     """Step that this process went on from."""
     latest: CheckpointNote | None = None
-    """Newest checkpoint."""
+    """Newest checkpoint; absent beside a number of `checkpoints`: there is none."""
     best: CheckpointNote | None = None
-    """Best checkpoint."""
-    checkpoints: int = 0
-    """Checkpoints that are kept."""
+    """Best checkpoint; likewise."""
+    checkpoints: int | None = None
+    """Checkpoints that are kept; absent until the attempt has looked which there are."""
     save_seconds: float | None = None
     """Longest time that a checkpoint took to be written."""
     hashes: Hashes | None = None

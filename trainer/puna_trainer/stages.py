@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote
 
+from puna_trainer.artifacts import FOLDER as EXPORT
 from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
 from puna_trainer.checkpoint.store import Store
 from puna_trainer.config.output import Checkpoints, StageName
@@ -15,14 +16,15 @@ from puna_trainer.config.run import Run, Task
 from puna_trainer.data.stage import FOLDER as DATA
 from puna_trainer.data.stage import data_digest, fields_of_data, prepare_data
 from puna_trainer.export.export import export as export_language
+from puna_trainer.export.start import holding_start
 from puna_trainer.hashes import fields_of, path_digest
 from puna_trainer.images.evaluate import NAME as EVALUATION
 from puna_trainer.images.evaluate import evaluate
-from puna_trainer.images.export import FOLDER as EXPORT
 from puna_trainer.images.export import export
 from puna_trainer.images.train import train
 from puna_trainer.language.corpus import TOKENIZER
 from puna_trainer.language.evaluate import evaluate as evaluate_language
+from puna_trainer.language.hub_layout import FIELD
 from puna_trainer.language.pretrain import pretrain
 from puna_trainer.language.tokenizer_stage import fields_of_tokenizer, make_tokenizer
 from puna_trainer.pipeline import Work
@@ -30,18 +32,49 @@ from puna_trainer.storage.location import Scheme, locate
 
 
 def data_fields(run: Run) -> dict[str, Any]:
-    """Return what the prepared data depend on: of local files also their sizes and times.
+    """Return what the prepared data depend on."""
+    return fields_of_data(run) | local_files(run.dataset.uri, "dataset.uri")
+
+
+def tokenizer_fields(run: Run) -> dict[str, Any]:
+    """Return what a tokenizer depends on, the data apart."""
+    return fields_of_tokenizer(run) | start_files(run)
+
+
+def pretrain_fields(run: Run) -> dict[str, Any]:
+    """Return what the weights of a language model depend on, data and tokenizer apart."""
+    return fields_of(run, ("model", "hyperparameters")) | start_files(run)
+
+
+def export_fields(run: Run) -> dict[str, Any]:
+    """Return what the files of a language model depend on, its weights apart.
+
+    A run that learns nothing exports the model that it names.
+    """
+    fields = fields_of(run, ("name", "export", "upload"))
+    if run.model.uri is None or StageName.PRETRAIN in run.stage_names():
+        return fields
+    return fields | {"uri": run.model.uri} | start_files(run)
+
+
+def start_files(run: Run) -> dict[str, Any]:
+    """Return the facts of the files of the model to start from; none if there is none here."""
+    return local_files(run.model.uri, FIELD) if run.model.uri else {}
+
+
+def local_files(uri: str, field: str) -> dict[str, Any]:
+    """Return sizes and times of the files that an address names, if they lie here.
 
     Whoever writes another line into a file means to learn from it, although its address is the
     same. What lies elsewhere is fetched anew if its address or digest changes.
     """
-    location = locate(run.dataset.uri, "dataset.uri")
+    location = locate(uri, field)
     if location.scheme is not Scheme.FILE:
-        return fields_of_data(run)
+        return {}
     root = Path(unquote(location.path))
     files = sorted(path for path in (root, *root.rglob("*")) if path.is_file())
     facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return fields_of_data(run) | {"files": facts}
+    return {"files": facts}
 
 
 def prepared(folder: Path, _inputs: str) -> str | None:
@@ -81,20 +114,15 @@ STAGES: Final[dict[Task, dict[StageName, Work]]] = {
         ),
     },
     Task.LANGUAGE_MODEL: {
-        StageName.DATA: Work(prepare_data, data_fields, prepared),
-        StageName.TOKENIZER: Work(make_tokenizer, fields_of_tokenizer, left_at(TOKENIZER)),
-        StageName.PRETRAIN: Work(
-            pretrain,
-            partial(fields_of, names=("model", "hyperparameters")),
-            learned,
-            together=True,
+        StageName.DATA: Work(holding_start(prepare_data), data_fields, prepared),
+        StageName.TOKENIZER: Work(
+            holding_start(make_tokenizer), tokenizer_fields, left_at(TOKENIZER)
         ),
+        StageName.PRETRAIN: Work(holding_start(pretrain), pretrain_fields, learned, together=True),
         StageName.EVALUATE: Work(
             evaluate_language, partial(fields_of, names=("evaluation",)), left_at(EVALUATION)
         ),
-        StageName.EXPORT: Work(
-            export_language, partial(fields_of, names=("name", "export", "upload")), left_at(EXPORT)
-        ),
+        StageName.EXPORT: Work(export_language, export_fields, left_at(EXPORT)),
     },
 }
 """The stages of a task, in order."""

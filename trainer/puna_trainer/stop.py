@@ -8,6 +8,7 @@ wherever it is.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -25,6 +26,8 @@ class StopSignal:
     def __init__(self) -> None:
         self.requested = False
         """Whether it was."""
+        self.requested_at: float | None = None
+        """When it was, by the monotonic clock."""
         self._at_once = False
 
     def listen(self) -> None:
@@ -55,6 +58,7 @@ class StopSignal:
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self.requested = True
+        self.requested_at = self.requested_at or time.monotonic()
         if self._at_once:
             self._at_once = False
             raise Interrupted

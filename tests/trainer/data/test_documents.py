@@ -8,18 +8,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from puna_trainer.config.dataset import Dataset, DatasetFormat
-from puna_trainer.data.documents import Document, read_documents
+from puna_trainer.data.documents import Document, Unreadable, read_documents
 from puna_trainer.exits import FailureReason
 from tests.trainer.data.refused import refused
 
 
-def read(root: Path, kind: str, include: tuple[str, ...] = ()) -> list[Document]:
+def read(root: Path, kind: str, include: tuple[str, ...] = ()) -> list[Document | Unreadable]:
     dataset = Dataset(uri="file:///x", format=DatasetFormat(kind), include=include)
     return list(read_documents(dataset, root))
 
 
 def texts(root: Path, kind: str, include: tuple[str, ...] = ()) -> list[str]:
-    return [document.text for document in read(root, kind, include)]
+    return [text_of(document) for document in read(root, kind, include)]
+
+
+def text_of(document: Document | Unreadable) -> str:
+    assert isinstance(document, Document), document
+    return document.text
 
 
 @pytest.fixture
@@ -50,13 +55,19 @@ def test_a_pattern_that_fits_nothing_is_told_with_what_is_there(root: Path) -> N
         read(root, "text", ("*.py",))
 
 
-def test_a_file_that_is_not_utf8_is_told_with_its_line(root: Path) -> None:
+def test_a_file_of_text_that_is_not_utf8_is_passed_over_and_told(root: Path) -> None:
     (root / "a.txt").write_bytes(b"one\ntwo\nthr\xe9e\n")
-    for kind in ("text", "jsonl"):
-        with refused("data/a.txt: line 3 is not UTF-8 (byte 0xe9)", "dataset.include"):
-            if kind == "jsonl":
-                (root / "a.txt").write_bytes(b'{"text": "1"}\n{"text": "2"}\n"\xe9"\n')
-            read(root, kind)
+    (root / "b.txt").write_text("four")
+    assert read(root, "text") == [
+        Unreadable("data/a.txt", "line 3 is not UTF-8 (byte 0xe9)"),
+        Document("data/b.txt", "four", is_test=False),
+    ]
+
+
+def test_a_file_of_lines_that_is_not_utf8_is_refused_with_its_line(root: Path) -> None:
+    (root / "a.txt").write_bytes(b'{"text": "1"}\n{"text": "2"}\n"\xe9"\n')
+    with refused("data/a.txt: line 3 is not UTF-8 (byte 0xe9)", "dataset.include"):
+        read(root, "jsonl")
 
 
 def test_each_line_of_jsonl_is_a_document(root: Path) -> None:
@@ -99,7 +110,7 @@ def test_each_row_of_csv_is_a_document(root: Path) -> None:
     long = "x" * 200_000
     (root / "a.csv").write_text(f'id,text\n1,"a ""b""\nc"\n\n2,{long}\n')
     (root / "notes.md").touch()
-    assert [(document.name, document.text) for document in read(root, "csv")] == [
+    assert [(document.name, text_of(document)) for document in read(root, "csv")] == [
         ("data/a.csv:3", 'a "b"\nc'),
         ("data/a.csv:5", long),
     ]
@@ -123,7 +134,7 @@ def test_each_row_of_parquet_is_a_document(root: Path) -> None:
     table = pa.table({"text": [str(number) for number in range(600)], "id": range(600)})
     pq.write_table(table, root / "train-00000.parquet")
     found = read(root, "parquet")
-    assert [document.text for document in found] == [str(number) for number in range(600)]
+    assert [text_of(document) for document in found] == [str(number) for number in range(600)]
     assert found[599].name == "data/train-00000.parquet:600"
 
 

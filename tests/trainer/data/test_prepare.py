@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from puna_trainer.config.dataset import Preparation
-from puna_trainer.data.documents import Document
+from puna_trainer.data.documents import Document, Unreadable
 from puna_trainer.data.prepare import prepare
 from puna_trainer.exits import FailureReason
 from puna_trainer.files import read_json
@@ -25,7 +26,7 @@ def document(text: str, name: str = "a.txt", *, is_test: bool = False) -> Docume
 
 def run(
     folder: Path,
-    documents: list[Document],
+    documents: Sequence[Document | Unreadable],
     preparation: Preparation = DEFAULT,
     percent: int = 20,
 ) -> dict[str, Any]:
@@ -99,7 +100,26 @@ def test_texts_that_are_too_short_or_too_long_are_left_out(tmp_path: Path) -> No
         "duplicates": 0,
         "tooShort": 3,
         "tooLong": 1,
+        "notUtf8": 0,
     }
+
+
+def test_files_that_are_no_text_are_passed_over_counted_and_named(tmp_path: Path) -> None:
+    bad = Unreadable("data/b.txt", "line 3 is not UTF-8 (byte 0xe9)")
+    report = run(tmp_path, [*MANY, bad])
+    assert (report["documents"]["read"], report["documents"]["kept"]) == (201, 200)
+    assert report["documents"]["notUtf8"] == 1
+    assert report["unreadable"] == [{"source": bad.name, "why": bad.why}]
+    assert run(tmp_path, [document("one"), bad, document("two")])["documents"]["kept"] == 2
+
+
+def test_too_many_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    bad = Unreadable("data/b.txt", "line 3 is not UTF-8 (byte 0xe9)")
+    run(tmp_path, [*MANY, *[bad] * 10])
+    with refused("11 of 211 files are not UTF-8", "data/b.txt, line 3", "dataset.include"):
+        run(tmp_path, [*MANY, *[bad] * 11])
+    with refused("of 1 documents 0 are left", "1 are not UTF-8"):
+        run(tmp_path, [bad])
 
 
 def test_personal_data_leave_neither_text_nor_trace(tmp_path: Path) -> None:

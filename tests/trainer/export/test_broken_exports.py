@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from puna_trainer.config.output import ArtifactType
@@ -152,6 +153,14 @@ def test_norms_that_changed_places_fail_by_their_logits(bench: Bench, model: Mod
     }
     change: dict[str, Change] = {part: lambda _, of=part: norms[of] for part in norms}  # type: ignore[misc]
     assert bench.failed(tensors=change) == {Measure.NMSE}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_no_numbers_fail_by_their_measures(bench: Bench, value: float) -> None:
+    with pytest.raises(TrainingError, match="nmse: inf, a finite number is needed") as error:
+        bench.prove(tensors={"output_norm": lambda norm: np.full_like(norm, value)})
+    assert error.value.reason is FailureReason.PARITY_FAILED
+    assert "broken.gguf does not behave like the trained model" in error.value.message
 
 
 def test_an_error_at_the_end_of_the_context_alone_is_found(bench: Bench, model: Model) -> None:

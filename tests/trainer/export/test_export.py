@@ -24,6 +24,7 @@ from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
 from puna_trainer.export.export import UNPROVED, export
 from puna_trainer.export.metadata import read_metadata
+from puna_trainer.files import file_digest
 from puna_trainer.language.tokenizer import save_tokenizer
 from puna_trainer.progress import Artifact, Hashes
 from puna_trainer.randomness import RandomStates
@@ -110,6 +111,12 @@ def exported(folder: Path, model: Model, *types: str, **changes: Any) -> StageCo
     return context
 
 
+def newest(folder: Path) -> Path:
+    """The folder of the newest export."""
+    exports = (path for path in (folder / "export").iterdir() if path.is_dir())
+    return max(exports, key=lambda path: path.stat().st_mtime_ns)
+
+
 def manifest(folder: Path) -> list[Artifact]:
     listed = json.loads((folder / "export" / "manifest.json").read_text())
     return [Artifact.model_validate(each) for each in listed]
@@ -122,8 +129,8 @@ def test_every_type_is_written_proved_and_registered(folder: Path, model: Model)
     assert tuple(str(artifact.type) for artifact in artifacts) == EVERYTHING
     for artifact in artifacts[1:]:
         path = folder / artifact.path
-        assert artifact.path == f"export/tiny-{artifact.name}.gguf"
-        assert artifact.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert path == newest(folder) / f"tiny-{artifact.name}.gguf"
+        assert artifact.sha256 == file_digest(path)
         assert artifact.size_bytes == path.stat().st_size
         assert artifact.bits_per_weight
         assert artifact.fallback_tensors == 0
@@ -131,7 +138,7 @@ def test_every_type_is_written_proved_and_registered(folder: Path, model: Model)
         assert artifact.parity.ids_equal
         assert artifact.parity.kld is not None
         assert artifact.parity.perplexity_ratio is not None
-    weights = (folder / "export/safetensors/model.safetensors").read_bytes()
+    weights = (newest(folder) / "safetensors/model.safetensors").read_bytes()
     assert artifacts[0].sha256 == hashlib.sha256(weights).hexdigest()
     assert artifacts[0].parity is None
     sizes = [artifact.bits_per_weight or 0 for artifact in artifacts if artifact.name != "BF16"][1:]
@@ -141,18 +148,19 @@ def test_every_type_is_written_proved_and_registered(folder: Path, model: Model)
 
 def test_card_and_attestation_travel_with_the_files(folder: Path, model: Model) -> None:
     exported(folder, model, "safetensors", "Q8_0", "Q4_K_M")
-    attestation = json.loads((folder / "export/attestation.json").read_text())
+    place = newest(folder)
+    attestation = json.loads((place / "attestation.json").read_text())
     assert attestation["seed"] == 7
     assert attestation["hashes"]["tokenizer"] == "f" * 64
     assert attestation["checkpoint"]["name"] == "step_40"
     assert attestation["libraries"]["torch"]
-    card = (folder / "export/card.md").read_text()
+    card = (place / "card.md").read_text()
     for part in ("# tiny", "Q4_K_M", "perplexity: 12.5", "e" * 64, attestation["weights"]):
         assert part in card
-    assert (folder / "export/safetensors/README.md").read_text() == card
-    assert json.loads((folder / "export/safetensors/attestation.json").read_text()) == attestation
+    assert (place / "safetensors/README.md").read_text() == card
+    assert json.loads((place / "safetensors/attestation.json").read_text()) == attestation
     for name in ("Q8_0", "Q4_K_M"):
-        keys = read_metadata(folder / f"export/tiny-{name}.gguf")
+        keys = read_metadata(place / f"tiny-{name}.gguf")
         assert keys["general.puna.seed"] == 7
         assert keys["general.puna.data_sha256"] == "e" * 64
         assert keys["general.puna.weights_sha256"] == attestation["weights"]
@@ -162,10 +170,9 @@ def test_f32_is_the_base_of_a_proof_and_kept_only_if_it_is_asked_for(
     folder: Path, model: Model
 ) -> None:
     exported(folder, model, "Q4_K_M")
-    assert sorted(path.name for path in (folder / "export").iterdir()) == [
+    assert sorted(path.name for path in newest(folder).iterdir()) == [
         "attestation.json",
         "card.md",
-        "manifest.json",
         "tiny-Q4_K_M.gguf",
     ]
 
@@ -174,17 +181,23 @@ def test_without_a_proof_nothing_is_registered(folder: Path, model: Model) -> No
     context = exported(
         folder, model, "safetensors", "F16", export={"types": ["F16"], "verify": False}
     )
-    assert (folder / "export/tiny-F16.gguf").is_file()
+    assert (newest(folder) / "tiny-F16.gguf").is_file()
     assert manifest(folder) == []
     assert context.reporter.artifacts == ()
-    assert "None is registered" in (folder / "export/card.md").read_text()
+    assert "None is registered" in (newest(folder) / "card.md").read_text()
 
 
 def test_the_same_weights_give_the_same_files(folder: Path, model: Model) -> None:
     exported(folder, model, "F32", "Q4_K_M")
     first = manifest(folder)
+    damaged = folder / first[1].path
+    damaged.write_bytes(damaged.read_bytes()[:1000])
     exported(folder, model, "F32", "Q4_K_M")
     assert manifest(folder) == first
+    assert file_digest(damaged) == first[1].sha256
+    assert [path.name for path in (folder / "export").iterdir() if path.is_dir()] == [
+        newest(folder).name
+    ]
 
 
 def test_a_file_that_does_not_behave_like_the_model_is_refused_and_kept_aside(
@@ -207,14 +220,20 @@ def test_the_next_attempt_starts_anew(folder: Path, model: Model) -> None:
     (folder / UNPROVED).mkdir()
     (folder / UNPROVED / "left.gguf").write_bytes(b"left")
     exported(folder, model, "F32")
-    assert not (folder / "export/left.gguf").exists()
+    assert not list(folder.glob("export/**/left.gguf"))
 
 
-def test_what_was_asked_for_before_is_gone(folder: Path, model: Model) -> None:
-    exported(folder, model, "F32", "F16")
-    exported(folder, model, "F16")
-    assert [artifact.name for artifact in manifest(folder)] == ["F16"]
-    assert not (folder / "export/tiny-F32.gguf").exists()
+def test_files_of_the_two_exports_before_stay_as_they_are(folder: Path, model: Model) -> None:
+    """A server reads them, or has to once it starts again."""
+    exports = []
+    for name in ("first", "second", "third", "fourth"):
+        exported(folder, model, "F32", name=name)
+        (artifact,) = manifest(folder)
+        exports.append(artifact)
+        for before in exports[-3:]:
+            assert file_digest(folder / before.path) == before.sha256
+    assert not (folder / exports[0].path).parent.exists()
+    assert len({artifact.path for artifact in exports}) == len(exports)
 
 
 def test_a_shape_that_a_type_cannot_hold_is_refused_by_its_field(folder: Path) -> None:
@@ -232,7 +251,7 @@ def test_a_run_without_a_checkpoint_says_which_stage_is_missing(folder: Path) ->
 def test_a_run_that_only_exports_takes_the_folder_that_it_names(folder: Path, model: Model) -> None:
     exported(folder, model, "safetensors", "F32")
     start = folder.parent / "start"
-    shutil.copytree(folder / "export/safetensors", start)
+    shutil.copytree(newest(folder) / "safetensors", start)
     other = folder.parent / "other"
     other.mkdir()
     again = context_of(

@@ -77,7 +77,8 @@ def test_texts_become_files_that_llama_cpp_computes_like_torch(
         if artifact.parity:
             assert artifact.parity.ids_equal
             assert artifact.parity.positions >= 1024
-    card = (tmp_path / "output/export/card.md").read_text()
+    published = (tmp_path / "output" / result.artifacts[0].path).parent
+    card = (published / "card.md").read_text()
     assert f"perplexity: {result.metrics['perplexity']:.4g}" in card
     again = run(document, tmp_path)
     assert again.artifacts == result.artifacts

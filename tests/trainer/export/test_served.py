@@ -17,7 +17,8 @@ from transformers import AutoTokenizer
 
 from puna_trainer.language.model import Llama
 from puna_trainer.language.tokenizer import save_tokenizer
-from tests.router.program import eventually, free_port
+from tests.ports import free_port
+from tests.router.program import eventually
 from tests.trainer.export.models import Model, model_of, tokenizer, with_shape
 
 SAYINGS = (

@@ -100,15 +100,14 @@ def context_of(
     run: Run,
     *,
     write: Callable[[str], None] = lambda _line: None,
+    clock: Callable[[], float] = time.monotonic,
     stop: StopSignal | None = None,
     group: ProcessGroup | None = None,
 ) -> StageContext:
     """Return what a stage of the run is given."""
     folder = Path(run.output_directory)
     group = group or ProcessGroup()
-    reporter = Reporter(
-        run, folder / "logs" if group.is_first else None, write=write, clock=time.monotonic
-    )
+    reporter = Reporter(run, folder / "logs" if group.is_first else None, write=write, clock=clock)
     OPEN.append(reporter)
     return StageContext(
         run=run,

@@ -17,9 +17,9 @@ from puna_trainer.exits import FailureReason
 from puna_trainer.language.evaluate import completions_of, evaluate
 from puna_trainer.language.evaluation_report import Verdict, compared
 from puna_trainer.language.generate import Choose
-from puna_trainer.language.loss import mean_loss
+from puna_trainer.language.loss import mean_loss, perplexity_of
 from puna_trainer.language.model import Llama
-from puna_trainer.language.pretrain import pretrain
+from puna_trainer.language.pretrain import Training, pretrain
 from puna_trainer.language.tokenizer_stage import make_tokenizer
 from puna_trainer.language.writers import Writer, Written
 from tests.trainer.language.runs import context_of, language_run, sentences, write_data
@@ -126,6 +126,26 @@ def test_the_loss_of_a_row_counts_every_token_but_the_first_once() -> None:
             group=ProcessGroup(),
         )
         assert found == pytest.approx(sum(expected) / 29, rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    run = language_run(tmp_path)
+    write_data(tmp_path, sentences(12), sentences(4, seed=1))
+    make_tokenizer(context_of(run))
+    training = Training(context_of(run))
+    training.take_step()
+    with torch.no_grad():
+        training.model.get_parameter("model.norm.weight")[0] = math.inf
+    training.save()
+    with pytest.raises(TrainingError, match="on the held-out text is nan") as raised:
+        evaluate(context_of(run))
+    assert raised.value.reason is FailureReason.NON_FINITE_LOSS
+    assert not (tmp_path / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize("loss", [2.5, 1e4])
+def test_a_perplexity_is_a_number_however_bad_it_is(loss: float) -> None:
+    assert math.log(perplexity_of(loss)) == pytest.approx(min(loss, 700))
 
 
 def says(text: str) -> Writer:

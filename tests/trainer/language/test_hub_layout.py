@@ -8,38 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from puna_trainer.errors import TrainingError
 from puna_trainer.language.hub_layout import read_shape, read_weights
 from puna_trainer.language.model import Llama
 from puna_trainer.language.pretrain import Training, pretrain
-from puna_trainer.language.tokenizer import save_tokenizer, train_tokenizer
 from puna_trainer.language.tokenizer_stage import make_tokenizer
 from puna_trainer.language.trained import best_model
 from tests.trainer.language.runs import context_of, language_run, logged, sentences, write_data
 from tests.trainer.language.shapes import shape
-
-
-def write_model(folder: Path, **changed: Any) -> LlamaForCausalLM:
-    torch.manual_seed(4)
-    values: dict[str, Any] = {
-        "vocab_size": 300,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 32,
-        "rms_norm_eps": 1e-5,
-        "tie_word_embeddings": False,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 5000.0},
-    }
-    model = LlamaForCausalLM(LlamaConfig(**(values | changed)))
-    model.save_pretrained(folder)
-    tokenizer = train_tokenizer(sentences(30), vocabulary_size=290)
-    save_tokenizer(tokenizer, folder, context_length=32)
-    return model
+from tests.trainer.language.starts import write_model
 
 
 @pytest.mark.parametrize("tied", [True, False])

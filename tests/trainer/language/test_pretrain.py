@@ -13,7 +13,7 @@ from puna_trainer.checkpoint.store import Store
 from puna_trainer.config.output import Checkpoints, StageName
 from puna_trainer.config.run import Run
 from puna_trainer.errors import TrainingError
-from puna_trainer.exits import FailureReason
+from puna_trainer.exits import Exit, FailureReason
 from puna_trainer.language.pretrain import Training, pretrain
 from puna_trainer.language.tokenizer_stage import make_tokenizer
 from puna_trainer.language.trained import best_model
@@ -95,6 +95,48 @@ def test_numbers_that_are_not_finite_end_the_run_with_the_weights_before(tmp_pat
     kept = Store(tmp_path / "checkpoints", Checkpoints(), None).newest()
     assert kept is not None
     assert all(torch.equal(before[name], tensor) for name, tensor in kept.model.items())
+
+
+def test_a_validation_loss_that_is_no_number_ends_the_run_before_its_checkpoint(
+    tmp_path: Path,
+) -> None:
+    run = prepared(
+        tmp_path, checkpoint={"everySteps": 2}, hyperparameters={"evaluateEverySteps": 4}
+    )
+    context = context_of(run)
+    training = Training(context)
+    for step in range(1, 5):
+        assert not training.is_done()
+        training.take_step()
+        training.look()
+        if training.timetable.saves(step):
+            training.save()
+    gain = training.model.get_parameter("model.norm.weight")
+    with torch.no_grad():
+        gain[0] = math.inf
+    with pytest.raises(TrainingError, match="the validation loss after step 4 is nan") as raised:
+        training.is_done()
+    assert raised.value.reason is FailureReason.NON_FINITE_LOSS
+    newest = Store(tmp_path / "checkpoints", Checkpoints(), None).newest_note()
+    assert newest is not None
+    assert newest.step == 2
+    assert context.reporter.result(Exit.REFUSED).checkpoint == newest
+    assert not (tmp_path / "checkpoints" / "best.json").exists()
+    assert [entry["kind"] for entry in logged(tmp_path)] == ["step"] * 4
+
+
+def test_the_first_validation_loss_that_is_no_number_leaves_no_checkpoint(tmp_path: Path) -> None:
+    run = prepared(tmp_path, hyperparameters={"evaluateEverySteps": 1})
+    training = Training(context_of(run))
+    training.take_step()
+    training.look()
+    training.save()
+    with torch.no_grad():
+        training.model.get_parameter("model.norm.weight")[0] = math.inf
+    with pytest.raises(TrainingError, match="the validation loss after step 1"):
+        training.is_done()
+    assert not (tmp_path / "checkpoints" / "latest.json").exists()
+    assert Training(context_of(run)).step == 0
 
 
 def test_training_ends_when_nothing_gets_better_and_the_best_is_kept(tmp_path: Path) -> None:

@@ -20,14 +20,16 @@ from puna_trainer.distributed import join
 from puna_trainer.errors import Interrupted
 from puna_trainer.exits import Exit
 from puna_trainer.files import read_json
-from puna_trainer.language.pretrain import Training, train_on
+from puna_trainer.language.pretrain import Training
 from puna_trainer.language.spread import in_shards
+from puna_trainer.loop import take_steps
 from puna_trainer.reporting.log import read_log
 from puna_trainer.reporting.reporter import Reporter
 from puna_trainer.stage import StageContext
 from puna_trainer.stop import StopSignal
 from tests.trainer.language.runs import resumable_run, source_of
 from tests.trainer.processes import FORKS, LIMIT_SECONDS, Running, SignalAfter, carried_out, start
+from tests.trainer.stops import StopAfter
 
 STAGES = [{"name": name} for name in ("data", "tokenizer", "pretrain", "evaluate")]
 
@@ -128,6 +130,44 @@ def test_a_signal_to_one_process_saves_and_ends_both(source: Path, tmp_path: Pat
     assert [running.end() for running in pair(run)] == [Exit.DONE, Exit.DONE]
 
 
+def _validate(document: str, rank: int, looks: int) -> None:
+    """Train as one of two processes; the second hears SIGTERM after some looks for it."""
+    torch.set_num_threads(1)
+    run, device = Run.model_validate_json(document), torch.device("cpu")
+    output = Path(run.output_directory)
+    stop = StopAfter(looks) if rank == 1 else StopSignal()
+    group = join({"WORLD_SIZE": "2", "RANK": str(rank)}, output, device)
+    logs = output / "logs" if group.is_first else None
+    reporter = Reporter(run, logs, write=lambda _line: None, clock=time.monotonic)
+    code = Exit.DONE
+    try:
+        take_steps(Training(StageContext(run, output, device, reporter, stop, group, "0" * 64)))
+    except Interrupted:
+        code = Exit.INTERRUPTED
+    reporter.close()
+    group.leave()
+    os._exit(code)
+
+
+def test_a_signal_to_one_process_while_validating_ends_both(source: Path, tmp_path: Path) -> None:
+    prepared = [{"name": name} for name in ("data", "tokenizer")]
+    assert carried_out(run_of(tmp_path, source, stages=prepared)) == Exit.DONE
+    document = run_of(tmp_path, source).model_dump_json(by_alias=True)
+    # Seven steps look, each once, and then validation does.
+    for looks, code in ((7, Exit.INTERRUPTED), (1000, Exit.DONE)):
+        processes = [
+            FORKS.Process(target=_validate, args=(document, rank, looks)) for rank in (0, 1)
+        ]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(LIMIT_SECONDS)
+        assert [process.exitcode for process in processes] == [code, code]
+        if code == Exit.INTERRUPTED:
+            assert read_json(tmp_path / "checkpoints" / "latest.json")["step"] == 7
+            assert log(tmp_path)[-1]["kind"] == "step"
+
+
 def _train_in_shards(document: str, rank: int, steps: int) -> None:
     """Train in shards as one of two processes; SIGTERM comes after some steps."""
     torch.set_num_threads(1)
@@ -140,7 +180,7 @@ def _train_in_shards(document: str, rank: int, steps: int) -> None:
     reporter = Reporter(run, logs, write=lambda _line: None, clock=time.monotonic)
     context = StageContext(run, output, device, reporter, stop, group, "0" * 64)
     with suppress(Interrupted):
-        train_on(Training(context, in_shards))
+        take_steps(Training(context, in_shards))
     reporter.close()
     group.leave()
     os._exit(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 import urllib.request
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.charts.go_tools import VERSITYGW, built
+from tests.ports import free_port
 
 START_SECONDS = 30
 ACCESS, SECRET = "someone", "someones-secret"
@@ -45,8 +45,7 @@ class Store:
 def running(folder: Path) -> Iterator[Store]:
     """Serve the folder, whose folders are buckets."""
     (folder / "bucket").mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with (folder.parent / "store.log").open("w") as log:
         process = subprocess.Popen(
             [

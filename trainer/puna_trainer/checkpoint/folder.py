@@ -6,22 +6,21 @@ not match it is no checkpoint.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from puna_trainer.checkpoint.packing import pack, unpack
 from puna_trainer.checkpoint.state import TrainingState
 from puna_trainer.early_stopping import Patience
-from puna_trainer.files import file_digest, read_json, synchronize, write_json
+from puna_trainer.files import file_digest, read_json, write_json
 from puna_trainer.progress import CheckpointNote
 from puna_trainer.randomness import RandomStates
+from puna_trainer.tensors import write_tensors
 
 WEIGHTS: Final = "weights.safetensors"
 TENSORS: Final = "state.safetensors"
@@ -64,8 +63,8 @@ def write_folder(folder: Path, state: TrainingState) -> CheckpointNote:
         },
         "description": dict(state.description),
     }
-    _write_tensors(folder / WEIGHTS, {bare(name): tensor for name, tensor in state.model.items()})
-    _write_tensors(folder / TENSORS, tensors)
+    write_tensors(folder / WEIGHTS, {bare(name): tensor for name, tensor in state.model.items()})
+    write_tensors(folder / TENSORS, tensors)
     write_json(folder / VALUES, position | {"values": values})
     listed = {
         name: {"sha256": file_digest(folder / name), "bytes": (folder / name).stat().st_size}
@@ -134,15 +133,3 @@ def _random_states(values: Mapping[str, Any]) -> RandomStates:
     numpy = dict(values["numpy"])
     numpy["state"] = dict(numpy["state"], key=numpy["state"]["key"].numpy())
     return RandomStates(values["python"], numpy, values["processor"], values["device"])
-
-
-def _write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    owned = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    try:
-        save_file(owned, path)
-    except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
-    synchronize(path)

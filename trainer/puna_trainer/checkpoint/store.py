@@ -92,6 +92,23 @@ class Store:
             raise output_failure(error, self.folder / BEST) from error
         return best
 
+    def withdraw(self, note: CheckpointNote) -> CheckpointNote | None:
+        """Remove the newest checkpoint, which nobody should go on from; return the one before.
+
+        Raises:
+            TrainingError: OutputUnusable.
+        """
+        try:
+            shutil.rmtree(self.folder / note.name)
+            before = self.newest_note()
+            if before is None:
+                (self.folder / LATEST).unlink(missing_ok=True)
+            else:
+                write_json(self.folder / LATEST, before.model_dump(mode="json", by_alias=True))
+        except OSError as error:
+            raise output_failure(error, self.folder / note.name) from error
+        return before
+
     def read(self, note: CheckpointNote) -> TrainingState:
         """Return the state of a checkpoint that verifies."""
         return read_folder(self.folder / note.name)

@@ -1,4 +1,8 @@
-"""Documents: texts of a dataset, one after the other, as its format holds them."""
+"""Documents: texts of a dataset, one after the other, as its format holds them.
+
+A file of text is one document of many: one that is no UTF-8 is passed over, and told. In a table or
+a file of lines nothing is passed over.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from puna_trainer.storage.faults import corrupt
 ROWS: Final = 256
 """Rows of a Parquet file that are looked at together."""
 LONGEST_FIELD: Final = 2**31 - 1
+WAY_OUT: Final = "convert it, or leave the file out by dataset.include"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,16 @@ class Document:
     """Whether it belongs to the dataset's own test part."""
 
 
-def read_documents(dataset: Dataset, root: Path) -> Iterator[Document]:
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file that is not the text it should be."""
+
+    name: str
+    why: str
+    """The line, and what is wrong with it."""
+
+
+def read_documents(dataset: Dataset, root: Path) -> Iterator[Document | Unreadable]:
     """Yield the texts of a dataset that lies in a file or folder, in the order of their names.
 
     Those of the dataset's own test part come first: a text that is in both is a duplicate in the
@@ -52,18 +66,20 @@ def read_documents(dataset: Dataset, root: Path) -> Iterator[Document]:
         name = shown(path, root)
         try:
             for place, text in reader(path, name, dataset.text_column):
-                yield Document(f"{name}{place}", text, path in tests)
+                if isinstance(text, Unreadable):
+                    yield text
+                else:
+                    yield Document(f"{name}{place}", text, path in tests)
         except OSError as error:
             raise corrupt(f"dataset: {name} cannot be read: {error.strerror or error}") from error
 
 
-def _text(path: Path, name: str, _column: str) -> Iterator[tuple[str, str]]:
+def _text(path: Path, name: str, _column: str) -> Iterator[tuple[str, str | Unreadable]]:
     data = path.read_bytes()
     try:
         yield "", data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _not_utf8(name, line, error) from error
+        yield "", Unreadable(name, _no_utf8(data.count(b"\n", 0, error.start) + 1, error))
 
 
 def _jsonl(path: Path, name: str, column: str) -> Iterator[tuple[str, str]]:
@@ -134,14 +150,11 @@ def _lines(path: Path, name: str) -> Iterator[str]:
             try:
                 yield line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                raise _not_utf8(name, number, error) from error
+                raise corrupt(f"dataset: {name}: {_no_utf8(number, error)}; {WAY_OUT}") from error
 
 
-def _not_utf8(name: str, line: int, error: UnicodeDecodeError) -> Exception:
-    return corrupt(
-        f"dataset: {name}: line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x}); "
-        "convert it, or leave the file out by dataset.include"
-    )
+def _no_utf8(line: int, error: UnicodeDecodeError) -> str:
+    return f"line {line} is not UTF-8 (byte 0x{error.object[error.start]:02x})"
 
 
 def _is_unicode(text: str) -> bool:
@@ -156,7 +169,7 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-Reader = Callable[[Path, str, str], Iterator[tuple[str, str]]]
+Reader = Callable[[Path, str, str], Iterator[tuple[str, str | Unreadable]]]
 READERS: Final[dict[DatasetFormat, tuple[Reader, tuple[str, ...]]]] = {
     DatasetFormat.TEXT: (_text, ()),
     DatasetFormat.JSONL: (_jsonl, ()),

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from puna_trainer.data.labelled import Labelled, classes_of, indices_of
 from puna_trainer.data.parts import Part
@@ -23,8 +22,9 @@ from puna_trainer.data.prepare import REPORT
 from puna_trainer.data.split import held_back
 from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
-from puna_trainer.files import file_digest, read_json, synchronize, write_json
+from puna_trainer.files import file_digest, read_json, write_json
 from puna_trainer.storage.faults import corrupt, writing
+from puna_trainer.tensors import write_tensors
 
 FILE: Final = "images.safetensors"
 FEWEST: Final = 3
@@ -134,13 +134,13 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
 
 def _write(path: Path, parts: dict[Part, Arrays], classes: tuple[str, ...]) -> None:
-    tensors: dict[str, NDArray[Any]] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for part, (images_NCHW, labels_N) in parts.items():
-        tensors[f"{part}.images"] = np.ascontiguousarray(images_NCHW)
-        tensors[f"{part}.labels"] = np.ascontiguousarray(labels_N)
+        # torch takes no array that must not be written to, as those of files are.
+        tensors[f"{part}.images"] = torch.from_numpy(np.require(images_NCHW, requirements="W"))
+        tensors[f"{part}.labels"] = torch.from_numpy(np.require(labels_N, requirements="W"))
     temporary = path.with_name(path.name + ".new")
-    save_file(tensors, temporary, {"classes": json.dumps(classes)})
-    synchronize(temporary)
+    write_tensors(temporary, tensors, {"classes": json.dumps(classes)})
     temporary.replace(path)
 
 

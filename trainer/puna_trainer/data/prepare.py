@@ -8,12 +8,13 @@ back.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from puna_trainer.config.dataset import Preparation
-from puna_trainer.data.documents import Document
+from puna_trainer.data.documents import WAY_OUT, Document, Unreadable
 from puna_trainer.data.parts import Line, Part, parts_of
 from puna_trainer.data.redact import redact
 from puna_trainer.data.split import normal_digest
@@ -23,9 +24,12 @@ from puna_trainer.storage.atomic import replacing
 from puna_trainer.storage.download import Report
 from puna_trainer.storage.faults import corrupt, writing
 
+LOG: Final = logging.getLogger(__name__)
 REPORT: Final = "report.json"
 FEWEST: Final = 2
 """Documents that it takes to train on some and validate on others."""
+MOST_UNREADABLE_PERCENT: Final = 5
+"""Files of a hundred that may be no text, or one in all: of more the dataset is another."""
 REPORT_EVERY: Final = 256
 """Documents between two words of progress."""
 NO_TEST: Final = (
@@ -35,7 +39,7 @@ NO_TEST: Final = (
 
 
 def prepare(
-    documents: Iterable[Document],
+    documents: Iterable[Document | Unreadable],
     folder: Path,
     preparation: Preparation,
     *,
@@ -47,13 +51,15 @@ def prepare(
     Which part a document is in, its own text decides, and no order.
 
     Raises:
-        TrainingError: DataCorrupt, too little is left to train on; DiskFull.
+        TrainingError: DataCorrupt, too little is left to train on, or too many files are no text;
+            DiskFull.
     """
     tally = Tally()
     everything = folder / "documents.new"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     lines = _spool(_kept(documents, preparation, tally, report), everything, preparation, tally)
+    _check_readable(tally)
     own = sum(not line.is_test for line in lines)
     if len({line.digest for line in lines if not line.is_test}) < FEWEST:
         raise corrupt(
@@ -83,14 +89,21 @@ def prepare(
 
 
 def _kept(
-    documents: Iterable[Document], preparation: Preparation, tally: Tally, report: Report
+    documents: Iterable[Document | Unreadable],
+    preparation: Preparation,
+    tally: Tally,
+    report: Report,
 ) -> Iterator[tuple[Document, bytes]]:
-    """Yield what is neither too short nor too long, nor was there before; with its digest."""
+    """Yield what is text, neither too short nor too long, nor was there before; with its digest."""
     seen: set[bytes] = set()
     for document in documents:
         if tally.read % REPORT_EVERY == 0:
             report(f"preparing documents: {tally.read} read")
         tally.read += 1
+        if isinstance(document, Unreadable):
+            LOG.warning("passed over: %s: %s", document.name, document.why)
+            tally.pass_over(document)
+            continue
         if len(document.text) < preparation.min_characters or not document.text.strip():
             tally.too_short += 1
             continue
@@ -103,6 +116,16 @@ def _kept(
             continue
         seen.add(digest)
         yield document, digest
+
+
+def _check_readable(tally: Tally) -> None:
+    if tally.not_utf8 > max(1, tally.read * MOST_UNREADABLE_PERCENT // 100):
+        first = tally.unreadable[0]
+        raise corrupt(
+            f"dataset: {tally.not_utf8} of {tally.read} files are not UTF-8, and "
+            f"{MOST_UNREADABLE_PERCENT} percent may be; the first is {first.name}, {first.why}: "
+            f"{WAY_OUT}"
+        )
 
 
 def _spool(

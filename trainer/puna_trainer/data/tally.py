@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from puna_trainer.data.documents import Unreadable
 from puna_trainer.data.parts import Line, Part
 from puna_trainer.data.redact import Kind, Redacted
 
 EXAMPLES: Final = 5
 """Examples of each kind of thing that was replaced."""
+MOST_NAMED: Final = 20
+"""Files that could not be read and are named."""
 AROUND: Final = 24
 """Characters on each side of an example; what was replaced stands in it by its name alone."""
 
@@ -24,6 +27,9 @@ class Tally:
     duplicates: int = 0
     too_short: int = 0
     too_long: int = 0
+    not_utf8: int = 0
+    unreadable: list[Unreadable] = field(default_factory=list)
+    """The first of those that are not UTF-8."""
     redacted: Counter[Kind] = field(default_factory=Counter)
     redacted_documents: int = 0
     examples: dict[Kind, list[dict[str, str]]] = field(default_factory=dict)
@@ -39,11 +45,17 @@ class Tally:
                 start = max(0, find.position - AROUND)
                 examples.append({"source": source, "text": redacted.text[start : end + AROUND]})
 
+    def pass_over(self, file: Unreadable) -> None:
+        """Count a file that is not the text it should be."""
+        self.not_utf8 += 1
+        if len(self.unreadable) < MOST_NAMED:
+            self.unreadable.append(file)
+
     def left_out(self) -> str:
         """Return what was left out, in words."""
         return (
             f"{self.too_short} were too short, {self.too_long} too long, {self.duplicates} were "
-            "there before"
+            f"there before, {self.not_utf8} are not UTF-8"
         )
 
     def document(
@@ -57,7 +69,9 @@ class Tally:
                 "duplicates": self.duplicates,
                 "tooShort": self.too_short,
                 "tooLong": self.too_long,
+                "notUtf8": self.not_utf8,
             },
+            "unreadable": [{"source": file.name, "why": file.why} for file in self.unreadable],
             "parts": {
                 part: {
                     "documents": len(parts[part]),

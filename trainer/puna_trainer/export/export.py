@@ -1,6 +1,6 @@
 """The stage `export` of a language model: files, their proofs, a card, and the manifest.
 
-Everything is written beside the folder `export` and takes its place in one step, once all of it is
+Everything is written beside the folder `export` and moves there in one step, once all of it is
 proved: `export/manifest.json` never names a file that was not.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from puna_trainer import __version__
+from puna_trainer.artifacts import FOLDER, publish, write_manifest
 from puna_trainer.config.output import ArtifactType
 from puna_trainer.config.refusals import shape_refusals
 from puna_trainer.errors import TrainingError, output_failure
@@ -19,10 +20,10 @@ from puna_trainer.exits import FailureReason
 from puna_trainer.export.attestation import Attestation
 from puna_trainer.export.card import model_card
 from puna_trainer.export.corpus import TEXTS
-from puna_trainer.export.language_model import FOLDER, make_files
+from puna_trainer.export.language_model import make_files
 from puna_trainer.export.requirements import require_llama
 from puna_trainer.export.trained import Trained, read_trained
-from puna_trainer.files import synchronize, write_json, write_text
+from puna_trainer.files import write_json, write_text
 from puna_trainer.hashes import code_hash, config_hash, library_versions
 from puna_trainer.language.corpus import DATA
 from puna_trainer.language.tokens import Part, read_texts, selection_of
@@ -30,7 +31,6 @@ from puna_trainer.progress import Artifact, Hashes
 from puna_trainer.stage import StageContext
 from puna_trainer.storage.upload import upload
 
-MANIFEST: Final = "manifest.json"
 CARD: Final = "card.md"
 ATTESTATION: Final = "attestation.json"
 UNPROVED: Final = "export.unproved"
@@ -70,9 +70,9 @@ def export(context: StageContext) -> None:
             tell=tell,
         )
         _describe(context, trained, attestation, artifacts, place)
-        _publish(place, context.folder / FOLDER)
+        artifacts = publish(place, context.folder / FOLDER, artifacts, weights=attestation.weights)
         artifacts = _upload(context, artifacts)
-        _write_manifest(context.folder / FOLDER, artifacts)
+        write_manifest(context.folder / FOLDER, artifacts)
     except OSError as error:
         raise output_failure(error, place) from error
     context.reporter.artifacts = artifacts
@@ -120,27 +120,6 @@ def _describe(
     if layout.is_dir():
         write_text(layout / "README.md", card)
         write_json(layout / ATTESTATION, document)
-    _write_manifest(folder, artifacts)
-
-
-def _write_manifest(folder: Path, artifacts: tuple[Artifact, ...]) -> None:
-    write_json(
-        folder / MANIFEST,
-        [
-            artifact.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for artifact in artifacts
-        ],
-    )
-
-
-def _publish(place: Path, folder: Path) -> None:
-    """Let what is proved take the place of what was exported before."""
-    for path in place.rglob("*"):
-        synchronize(path)
-    if folder.exists():
-        shutil.rmtree(folder)
-    place.replace(folder)
-    synchronize(folder.parent)
 
 
 def _upload(context: StageContext, artifacts: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
@@ -156,6 +135,7 @@ def _upload(context: StageContext, artifacts: tuple[Artifact, ...]) -> tuple[Art
         )
         for artifact in artifacts
     )
+    published = (folder / artifacts[0].path).parent
     for name in (CARD, ATTESTATION):
-        upload(folder / FOLDER / name, uri, report=context.reporter.message)
+        upload(published / name, uri, report=context.reporter.message)
     return sent

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from puna_trainer.config.shape import Shape
 from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
 from puna_trainer.export.vocabulary import Vocabulary
+from puna_trainer.tensors import write_tensors
 
 WEIGHTS: Final = "model.safetensors"
 TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -85,13 +86,14 @@ def write_folder(
 
     Raises:
         TrainingError: what was written reads otherwise.
+        OSError: the volume does not take it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: weight.detach().to("cpu", torch.float32).contiguous()
         for name, weight in weights.items()
     }
-    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    write_tensors(folder / WEIGHTS, tensors, {"format": "pt"})
     _write_json(folder / "config.json", model_config(shape, vocabulary))
     _write_json(folder / "generation_config.json", generation_config(vocabulary))
     for name in TOKENIZER_FILES:

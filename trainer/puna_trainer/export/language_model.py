@@ -23,8 +23,6 @@ from puna_trainer.export.vocabulary import Vocabulary
 from puna_trainer.files import file_digest
 from puna_trainer.progress import Artifact, Parity
 
-FOLDER: Final = "export"
-"""Where artifacts lie below the output folder."""
 SAFETENSORS: Final = "safetensors"
 
 
@@ -51,7 +49,8 @@ def make_files(
         tell: takes what is being done.
 
     Returns:
-        The files, in the order in which they were asked for; none without `export.verify`.
+        The files, in the order in which they were asked for, with paths below `folder`; none
+        without `export.verify`.
 
     Raises:
         TrainingError: a file does not behave like the model. It is still there.
@@ -123,7 +122,7 @@ def _artifact(
 ) -> Artifact:
     return Artifact(
         name=str(kind),
-        path=f"{FOLDER}/{path.name}",
+        path=path.name,
         type=kind,
         sha256=file_digest(weights),
         size_bytes=weights.stat().st_size,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from puna_trainer.export.closeness import Block, closeness
+from puna_trainer.export.closeness import Block, Closeness, closeness
 from puna_trainer.export.corpus import texts
+from puna_trainer.export.gates import Failure, Measure, parity_failure
 from puna_trainer.export.llama import LlamaFile
 from puna_trainer.export.reference import Reference
 from puna_trainer.progress import Parity
@@ -27,10 +29,13 @@ def measure(path: Path, reference: Reference, *, positions: int | None = None) -
         positions: how many of a text are compared; all, up to full context, if absent.
 
     Raises:
-        TrainingError: llama.cpp refuses the file.
+        TrainingError: llama.cpp refuses the file, or computes numbers that are none.
     """
     with LlamaFile(path, context_length=reference.shape.context_length) as file:
         close = closeness(_blocks(file, reference, positions))
+        wrong = tuple(_not_finite(close))
+        if wrong:
+            raise parity_failure(path.name, wrong)
         return Parity(
             ids_equal=differing_text(file, reference) is None,
             nmse=close.nmse,
@@ -67,6 +72,13 @@ def _blocks(file: LlamaFile, reference: Reference, positions: int | None) -> Ite
                 next_T=np.array(window[start + 1 : end + 1], dtype=np.int64),
             )
             start = end
+
+
+def _not_finite(close: Closeness) -> Iterator[Failure]:
+    """Yield the measures that no gate can judge: logits of the file or the model are no numbers."""
+    for measure_of, found in ((Measure.NMSE, close.nmse), (Measure.KLD, close.kld)):
+        if not math.isfinite(found):
+            yield Failure(measure_of, f"{found:g}, a finite number is needed")
 
 
 def _greedy_equal(file: LlamaFile, reference: Reference) -> bool:

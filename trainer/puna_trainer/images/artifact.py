@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
 from puna_trainer.checkpoint.store import Store
 from puna_trainer.config.output import Checkpoints
 from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
-from puna_trainer.files import read_json, synchronize, write_json
+from puna_trainer.files import read_json, write_json
 from puna_trainer.images.models import Classifier, Description, description_of, trained
+from puna_trainer.tensors import write_tensors
 
 WEIGHTS: Final = "model.safetensors"
 CONFIG: Final = "config.json"
@@ -30,12 +31,7 @@ def write_classifier(
         OSError: the volume does not take it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(
-        {name: tensor.contiguous() for name, tensor in weights.items()},
-        folder / WEIGHTS,
-        {"format": "pt"},
-    )
-    synchronize(folder / WEIGHTS)
+    write_tensors(folder / WEIGHTS, weights, {"format": "pt"})
     write_json(folder / CONFIG, dict(document))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 import torch
@@ -26,7 +28,9 @@ from puna_trainer.exits import FailureReason
 from puna_trainer.files import write_json
 from puna_trainer.images.models import trained
 from puna_trainer.images.splits import share
+from puna_trainer.optimizer import non_finite_measure
 from puna_trainer.stage import StageContext
+from puna_trainer.validation import Look
 
 BATCH: Final = 500
 NAME: Final = "evaluation.json"
@@ -45,7 +49,7 @@ def evaluate(context: StageContext) -> None:
     """Measure the best checkpoint on the test images, which nothing was chosen by.
 
     Raises:
-        TrainingError: EvaluationRegressed, the accuracy is less than asked for.
+        TrainingError: EvaluationRegressed, the accuracy is less than asked for; NonFiniteLoss.
     """
     run, device = context.run, context.device
     data = load_images(context.folder / DATA)
@@ -58,6 +62,10 @@ def evaluate(context: StageContext) -> None:
     model = trained(state.description, state.model).to(device)
     dtype = compute_type(run.hyperparameters.precision, device)
     found = examine(model, data.test, dtype, data.classes)
+    if not math.isfinite(found["loss"]):
+        raise non_finite_measure(
+            "the loss of the best checkpoint on the test images", found["loss"]
+        )
     metrics = {"test_accuracy": found["accuracy"], "test_loss": found["loss"]}
     measured_of = {"checkpoint": note.model_dump(mode="json", by_alias=True)}
     write_json(context.folder / NAME, found | {"metrics": metrics} | measured_of)
@@ -72,17 +80,31 @@ def evaluate(context: StageContext) -> None:
 
 
 def measure(
-    model: nn.Module, split: ImageSplit, dtype: torch.dtype, group: ProcessGroup
+    model: nn.Module, split: ImageSplit, dtype: torch.dtype, group: ProcessGroup, look: Look
 ) -> Measure:
-    """Return loss and accuracy over images; each process looks at some of them."""
+    """Return loss and accuracy over images; each process looks at some of them.
+
+    Args:
+        model: The classifier.
+        split: All images.
+        dtype: In which numbers to compute.
+        group: The processes.
+        look: Is called by each process before each batch, also by one that has no image left.
+    """
     device = next(model.parameters()).device
     total = torch.zeros((), device=device)
     right = torch.zeros((), dtype=torch.int64, device=device)
-    for logits_NK, labels_N in _logits(model, share(split, group), dtype):
-        total += cross_entropy(logits_NK, labels_N, reduction="sum")
-        right += (logits_NK.argmax(1) == labels_N).sum()
+    count, own = len(split.labels_N), share(split, group)
+    with _predicting(model, dtype):
+        for done in range(0, count, BATCH * group.size):
+            look(done, count)
+            begin = done // group.size
+            labels_N = own.labels_N[begin : begin + BATCH].to(device)
+            if len(labels_N):
+                logits_NK = _logits(model, own.images_NCHW[begin : begin + BATCH])
+                total += cross_entropy(logits_NK, labels_N, reduction="sum")
+                right += (logits_NK.argmax(1) == labels_N).sum()
     sums = group.sum((float(total), float(right)))
-    count = len(split.labels_N)
     return Measure(sums[0] / count, sums[1] / count)
 
 
@@ -90,9 +112,10 @@ def examine(
     model: nn.Module, split: ImageSplit, dtype: torch.dtype, classes: tuple[str, ...]
 ) -> dict[str, Any]:
     """Return all that is said of images: accuracy, loss, each class, and who is taken for whom."""
-    batches = list(_logits(model, split, dtype))
-    logits_NK = torch.cat([logits for logits, _ in batches])
-    labels_N = torch.cat([labels for _, labels in batches])
+    with _predicting(model, dtype):
+        batches = torch.split(split.images_NCHW, BATCH)
+        logits_NK = torch.cat([_logits(model, images_NCHW) for images_NCHW in batches])
+    labels_N = split.labels_N.to(logits_NK.device)
     count = len(classes)
     each = {
         "precision": multiclass_precision(logits_NK, labels_N, count, average=None),
@@ -112,14 +135,17 @@ def examine(
     }
 
 
-def _logits(
-    model: nn.Module, split: ImageSplit, dtype: torch.dtype
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+@contextmanager
+def _predicting(model: nn.Module, dtype: torch.dtype) -> Iterator[None]:
+    """Let a model predict, and learn nothing from it."""
     model.eval()
-    device = next(model.parameters()).device
-    with torch.inference_mode(), autocast(device, dtype):
-        for images_NCHW, labels_N in zip(
-            torch.split(split.images_NCHW, BATCH), torch.split(split.labels_N, BATCH), strict=True
-        ):
-            yield model(images_NCHW.to(device)).float(), labels_N.to(device)
-    model.train()
+    try:
+        with torch.inference_mode(), autocast(next(model.parameters()).device, dtype):
+            yield
+    finally:
+        model.train()
+
+
+def _logits(model: nn.Module, images_NCHW: torch.Tensor) -> torch.Tensor:
+    logits_NK: torch.Tensor = model(images_NCHW.to(next(model.parameters()).device))
+    return logits_NK.float()

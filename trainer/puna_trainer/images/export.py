@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from puna_trainer.artifacts import FOLDER, write_manifest
 from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
 from puna_trainer.checkpoint.store import Store
 from puna_trainer.config.output import ArtifactType
 from puna_trainer.errors import TrainingError, output_failure
 from puna_trainer.exits import FailureReason
-from puna_trainer.files import file_digest, write_json
+from puna_trainer.files import file_digest
 from puna_trainer.images.artifact import WEIGHTS, write_classifier
 from puna_trainer.progress import Artifact
 from puna_trainer.stage import StageContext
 from puna_trainer.storage.upload import upload
-
-FOLDER: Final = "export"
-MANIFEST: Final = "manifest.json"
 
 
 def export(context: StageContext) -> None:
@@ -47,8 +43,5 @@ def export(context: StageContext) -> None:
         place = f"{context.run.upload.rstrip('/')}/{ArtifactType.SAFETENSORS}"
         copy = upload(folder, place, report=context.reporter.message)
         artifact = artifact.model_copy(update={"uploaded_to": copy})
-    write_json(
-        context.folder / FOLDER / MANIFEST,
-        [artifact.model_dump(mode="json", by_alias=True, exclude_none=True)],
-    )
+    write_manifest(context.folder / FOLDER, (artifact,))
     context.reporter.artifacts = (artifact,)

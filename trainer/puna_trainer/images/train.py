@@ -14,28 +14,34 @@ import math
 from typing import Final, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
 from puna_trainer.checkpoint.state import TrainingState
-from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
-from puna_trainer.checkpoint.store import Store
+from puna_trainer.checkpointer import Checkpointer
 from puna_trainer.data.images import ImageData, load_images
 from puna_trainer.data.stage import FOLDER as DATA
 from puna_trainer.device import autocast, compute_type
-from puna_trainer.early_stopping import Patience
-from puna_trainer.errors import Interrupted
 from puna_trainer.images.augment import augment, choices
 from puna_trainer.images.evaluate import measure
 from puna_trainer.images.models import Description, build
+from puna_trainer.images.recorded import Learn, RecordedStep, can_record
 from puna_trainer.images.splits import parts_of, resident
 from puna_trainer.images.timetable import timetable_of
-from puna_trainer.optimizer import build_optimizer, guarded_step, non_finite, set_rate
-from puna_trainer.parallel import accumulating, read_states, replicate, write_states
-from puna_trainer.progress import CheckpointNote
+from puna_trainer.loop import take_steps
+from puna_trainer.optimizer import (
+    build_optimizer,
+    guarded_step,
+    non_finite,
+    non_finite_measure,
+    set_rate,
+)
+from puna_trainer.parallel import accumulating, read_states, replicate
 from puna_trainer.randomness import RandomStates, generator
 from puna_trainer.schedule import course_of
 from puna_trainer.stage import StageContext
+from puna_trainer.validation import look_of
 
 LOOK_STEPS: Final = 20
 """Steps of a GPU between two looks at what it computed: each look waits for it."""
@@ -67,15 +73,7 @@ def fit(context: StageContext, data: ImageData) -> None:
         TrainingError: NonFiniteLoss, DiskFull and others; the checkpoints before are kept.
         Interrupted: SIGTERM came, and the state was saved.
     """
-    training = Training(context, data)
-    while not training.is_done():
-        training.take_step()
-        saves = training.timetable.saves(training.step)
-        stops = training.look() if saves or training.has_to_look() else False
-        if saves or stops:
-            training.save()
-        if stops:
-            raise Interrupted
+    take_steps(Training(context, data))
 
 
 class Training:
@@ -99,18 +97,28 @@ class Training:
         self.optimizer = build_optimizer(self.classifier, chosen)
         self.dtype = compute_type(chosen.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype is torch.float16)
-        self.store = Store(context.folder / CHECKPOINTS, run.checkpoint, context.inputs)
-        self.step = 0
-        self.patience = Patience()
         self.taken: list[Taken] = []
         self.order_N = torch.empty(0)
         self.order_epoch = -1
-        self.note: CheckpointNote | None = None
-        self.best: CheckpointNote | None = None
-        self._resume()
+        self.checkpoints = Checkpointer(context)
+        self.step, self.patience = self.checkpoints.resume(
+            self.classifier, self.optimizer, self.scaler, total_steps=self.timetable.total_steps
+        )
         self.train = resident(data.train, device)
         self.validation = resident(data.validation, device)
         self.model = replicate(self.classifier, group)
+        self.learn = self._learning()
+
+    def _learning(self) -> Learn:
+        """Return the step, recorded where it can be."""
+        images, count = self.train.images_NCHW, self.chosen.batch_size
+        if self.scaler.is_enabled() or not can_record(
+            self.classifier, self.optimizer, images, processes=self.context.group.size
+        ):
+            return self._learn
+        numbers = torch.zeros(count, dtype=torch.int64, device=images.device)
+        drawn = choices(count, self.chosen.augmentation, torch.Generator())
+        return RecordedStep(self._learn, self.optimizer, numbers, drawn)
 
     def is_done(self) -> bool:
         """Do what is due before the next step; return whether there is none."""
@@ -122,7 +130,7 @@ class Training:
 
     def take_step(self) -> None:
         """Take the next step; what it computed is not looked at yet."""
-        chosen, group, device = self.chosen, self.context.group, self.context.device
+        chosen = self.chosen
         epoch, batch = divmod(self.step, self.timetable.batches)
         if epoch != self.order_epoch:
             shuffled = torch.randperm(
@@ -136,24 +144,33 @@ class Training:
         )
         rate = self.course.rate(self.step)
         set_rate(self.optimizer, rate)
+        loss, norm = self.learn(numbers, drawn)
+        self.step += 1
+        self.taken.append(Taken(self.step, epoch + 1, rate, loss, norm, len(numbers)))
+
+    def _learn(self, numbers_N: Tensor, drawn_ND: Tensor) -> tuple[Tensor, Tensor]:
+        """Correct the weights by a batch; return its loss and the length of the gradient."""
+        chosen, group, device = self.chosen, self.context.group, self.context.device
         self.optimizer.zero_grad()
         loss = torch.zeros((), device=device)
-        own = parts_of(len(numbers), chosen.accumulation_steps, group)
+        own = parts_of(len(numbers_N), chosen.accumulation_steps, group)
         for index, part in enumerate(own):
-            images_NCHW = self.train.images_NCHW[numbers[part]].to(device)
-            labels_N = self.train.labels_N[numbers[part]].to(device)
+            images_NCHW = self.train.images_NCHW[numbers_N[part]].to(device)
+            labels_N = self.train.labels_N[numbers_N[part]].to(device)
             with accumulating(self.model, last=index == len(own) - 1):
                 with autocast(device, self.dtype):
-                    logits_NK = self.model(augment(images_NCHW, chosen.augmentation, drawn[part]))
+                    logits_NK = self.model(
+                        augment(images_NCHW, chosen.augmentation, drawn_ND[part])
+                    )
                 # Over the whole batch: parts of unequal size count right.
-                total = cross_entropy(logits_NK.float(), labels_N, reduction="sum") / len(numbers)
+                total = cross_entropy(logits_NK.float(), labels_N, reduction="sum")
+                total = total / len(numbers_N)
                 self.scaler.scale(total * group.size).backward()
             loss += total.detach()
         self.scaler.unscale_(self.optimizer)
         norm = clip_grad_norm_(self.classifier.parameters(), chosen.gradient_clip)
         guarded_step(self.optimizer, norm, self.scaler)
-        self.step += 1
-        self.taken.append(Taken(self.step, epoch + 1, rate, loss, norm, len(numbers)))
+        return loss, norm
 
     def has_to_look(self) -> bool:
         """Return whether to look at the steps that were taken; all processes get the same."""
@@ -211,18 +228,24 @@ class Training:
             patience=self.patience,
             description=self.description.document(),
         )
-        self.note = self.store.save(state, self.timetable.name(self.step))
-        self._tell_checkpoints()
+        self.checkpoints.save(state, self.timetable.name(self.step))
 
     def evaluate(self) -> None:
-        """Look at the validation images; the checkpoint of this step may be the best."""
-        measured = measure(self.classifier, self.validation, self.dtype, self.context.group)
+        """Look at the validation images; the checkpoint of this step may be the best.
+
+        Raises:
+            TrainingError: NonFiniteLoss; the checkpoint of this step is gone, those before are not.
+            Interrupted: SIGTERM came; it is done again by whoever goes on.
+        """
+        look = look_of(self.context, "images")
+        measured = measure(self.classifier, self.validation, self.dtype, self.context.group, look)
+        if not math.isfinite(measured.loss):
+            self.checkpoints.withdraw()
+            raise non_finite_measure(f"the validation loss after step {self.step}", measured.loss)
         best = self.patience.best
         self.patience = self.patience.after(measured.loss, self.chosen.early_stopping)
-        is_better = best is None or measured.loss < best
-        if self.note and is_better and self.context.group.is_first:
-            self.best = self.store.mark_best(self.note, measured.loss)
-            self._tell_checkpoints()
+        if best is None or measured.loss < best:
+            self.checkpoints.mark_best(measured.loss)
         self.context.reporter.evaluation(
             {
                 "step": self.step,
@@ -232,29 +255,3 @@ class Training:
             },
             ends_epoch=self.timetable.ends_epoch(self.step),
         )
-
-    def _resume(self) -> None:
-        group, reporter = self.context.group, self.context.reporter
-        if group.is_first:
-            self.store.set_aside_others()
-        self.note = group.share(self.store.newest_note() if group.is_first else None)
-        self.best = self.store.best_note() if group.is_first else None
-        if self.note:
-            state = self.store.read(self.note)
-            self.step, self.patience = state.step, state.patience
-            write_states(self.classifier, self.optimizer, state.model, state.optimizer)
-            self.scaler.load_state_dict(dict(state.scaler))
-            state.random.restore(self.context.device)
-        reporter.resume(self.step)
-        reporter.tell(total_epochs=self.chosen.epochs, total_steps=self.timetable.total_steps)
-        if group.is_first:
-            self._tell_checkpoints()
-
-    def _tell_checkpoints(self) -> None:
-        if self.note:
-            self.context.reporter.checkpoint(
-                self.note,
-                self.best,
-                kept=self.store.count(),
-                save_seconds=self.store.longest_save,
-            )

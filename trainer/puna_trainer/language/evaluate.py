@@ -30,11 +30,12 @@ from puna_trainer.language.evaluation_report import (
     compared,
 )
 from puna_trainer.language.generate import Sampler, greedy
-from puna_trainer.language.loss import mean_loss
+from puna_trainer.language.loss import mean_loss, perplexity_of
 from puna_trainer.language.python_code import Opening, completed, openings, parses
 from puna_trainer.language.tokens import Part, TokenFile, read_texts, selection_of
 from puna_trainer.language.trained import best_model
 from puna_trainer.language.writers import Writer, bigram_writer, model_writer
+from puna_trainer.optimizer import non_finite_measure
 from puna_trainer.randomness import generator
 from puna_trainer.stage import StageContext
 
@@ -58,15 +59,14 @@ def evaluate(context: StageContext) -> None:
     """Measure the best checkpoint; `evaluation.json` is what is left.
 
     Raises:
-        TrainingError: EvaluationRegressed, after the report was written; BadConfig, there is no
-            checkpoint.
+        TrainingError: EvaluationRegressed, after the report was written; NonFiniteLoss; BadConfig,
+            there is no checkpoint.
     """
     run, device = context.run, context.device
     # One process evaluates, whoever waits for it.
     corpus = open_corpus(replace(context, group=ProcessGroup()), Part.TRAIN, Part.HELD_OUT)
     note, model = best_model(context.folder, device)
     held_out = corpus.parts[Part.HELD_OUT]
-    context.reporter.message("measuring the best checkpoint")
     loss = mean_loss(
         model,
         held_out.ids_N,
@@ -75,7 +75,12 @@ def evaluate(context: StageContext) -> None:
         device=device,
         dtype=compute_type(run.hyperparameters.precision, device),
         group=ProcessGroup(),
+        look=lambda done, count: context.reporter.message(
+            f"measuring the best checkpoint: {done} of {count} windows"
+        ),
     )
+    if not math.isfinite(loss):
+        raise non_finite_measure("the loss of the best checkpoint on the held-out text", loss)
     context.reporter.message("counting pairs of tokens")
     bigram = Bigram.of(corpus.parts[Part.TRAIN].ids_N[:BIGRAM_TOKENS], model.shape.vocabulary_size)
     writers = (model_writer(model, corpus.codec), bigram_writer(bigram, corpus.codec))
@@ -123,7 +128,7 @@ def measured_of(loss: float, part: TokenFile) -> Measured:
     Separators count as tokens that have to be predicted, but have no bytes.
     """
     bits = loss * (len(part.ids_N) - 1) / math.log(2)
-    return Measured(perplexity=math.exp(loss), bits_per_byte=bits / part.text_bytes)
+    return Measured(perplexity=perplexity_of(loss), bits_per_byte=bits / part.text_bytes)
 
 
 def answered(question: Question, model: Writer, bigram: Writer, *, limit: int) -> Answer:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,6 +14,10 @@ from puna_trainer.device import autocast
 from puna_trainer.distributed import ProcessGroup
 from puna_trainer.language.batches import Windows, read_windows, window_count
 from puna_trainer.language.tokens import Ids
+from puna_trainer.validation import Look
+
+LARGEST_EXPONENT: Final = 700.0
+"""What exp of is still a number of 64 bits."""
 
 
 def summed_loss(logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
@@ -33,17 +40,29 @@ def mean_loss(
     device: torch.device,
     dtype: torch.dtype,
     group: ProcessGroup,
+    look: Look = lambda _done, _count: None,
 ) -> float:
     """Return the mean loss over a row of ids, each but the first predicted once.
 
     The row is read in windows of `context` tokens, `sequences` at a time, shared out among the
     processes. A model that is spread over these computes only where all of them do: who has
     nothing left computes something that does not count.
+
+    Args:
+        model: The model.
+        ids_N: What it is asked about.
+        context: Tokens of a window.
+        sequences: Windows that are computed at once.
+        device: Where to compute.
+        dtype: In which numbers.
+        group: The processes.
+        look: Is called before each part.
     """
     count = window_count(len(ids_N), context)
     total = torch.zeros((), device=device, dtype=torch.float64)
     with autocast(device, dtype):
         for begin in range(0, count, sequences * group.size):
+            look(begin, count)
             first = begin + group.rank * sequences
             windows: Windows = np.arange(first, min(first + sequences, count))
             counts = len(windows) > 0
@@ -56,3 +75,8 @@ def mean_loss(
             inputs_BT, targets_BT = read_windows(rest, np.array([0]), len(rest) - 1, device)
             total += group.is_first * summed_loss(model(inputs_BT), targets_BT)
     return group.sum([float(total)])[0] / (len(ids_N) - 1)
+
+
+def perplexity_of(loss: float) -> float:
+    """Return exp of a mean loss, or the largest that it can be."""
+    return math.exp(min(loss, LARGEST_EXPONENT))

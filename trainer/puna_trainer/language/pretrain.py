@@ -17,30 +17,34 @@ from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grad_norm_
 
 from puna_trainer.checkpoint.state import TrainingState
-from puna_trainer.checkpoint.store import NAME as CHECKPOINTS
-from puna_trainer.checkpoint.store import Store
+from puna_trainer.checkpointer import Checkpointer
 from puna_trainer.config.output import StageName
 from puna_trainer.device import autocast, compute_type
-from puna_trainer.early_stopping import Patience
-from puna_trainer.errors import Interrupted, TrainingError
+from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
 from puna_trainer.language.batches import read_windows, share_of, window_count
 from puna_trainer.language.compilation import compiling_pays, has_compiler
 from puna_trainer.language.corpus import open_corpus
 from puna_trainer.language.flops import flops_per_token, peak_flops, utilisation
 from puna_trainer.language.hub_layout import read_weights
-from puna_trainer.language.loss import mean_loss, summed_loss
+from puna_trainer.language.loss import perplexity_of, summed_loss
 from puna_trainer.language.model import Llama
 from puna_trainer.language.spread import Lay, spread
 from puna_trainer.language.timetable import timetable_of
 from puna_trainer.language.tokens import Part
-from puna_trainer.optimizer import build_optimizer, guarded_step, non_finite, set_rate
-from puna_trainer.parallel import accumulating, read_states, write_states
-from puna_trainer.progress import CheckpointNote
+from puna_trainer.language.validation import validation_loss
+from puna_trainer.loop import take_steps
+from puna_trainer.optimizer import (
+    build_optimizer,
+    guarded_step,
+    non_finite,
+    non_finite_measure,
+    set_rate,
+)
+from puna_trainer.parallel import accumulating, read_states, whole
 from puna_trainer.randomness import RandomStates, seed_everything
 from puna_trainer.schedule import course_of
 from puna_trainer.stage import StageContext
@@ -49,8 +53,6 @@ LOOK_STEPS: Final = 20
 """Steps of a GPU between two looks at what it computed: each look waits for it."""
 LOOK_SECONDS: Final = 1.0
 """Longest time between two looks; progress that is older says too little."""
-VALIDATION_TOKENS: Final = 2**20
-"""Most tokens of a look at the validation data: more would tell the same (0.2 % of the loss)."""
 
 
 class Taken(NamedTuple):
@@ -72,24 +74,7 @@ def pretrain(context: StageContext) -> None:
         TrainingError: NonFiniteLoss, DiskFull and others; the checkpoints before are kept.
         Interrupted: SIGTERM came, and the state was saved.
     """
-    train_on(Training(context))
-
-
-def train_on(training: Training) -> None:
-    """Take all steps that are left.
-
-    Raises:
-        TrainingError: as `pretrain`.
-        Interrupted: as `pretrain`.
-    """
-    while not training.is_done():
-        training.take_step()
-        saves = training.timetable.saves(training.step)
-        stops = training.look() if saves or training.has_to_look() else False
-        if saves or stops:
-            training.save()
-        if stops:
-            raise Interrupted
+    take_steps(Training(context))
 
 
 class Training:
@@ -109,7 +94,7 @@ class Training:
         corpus = open_corpus(context, Part.TRAIN, Part.VALIDATION, *measured)
         self.context, self.chosen, self.shape = context, chosen, corpus.shape
         self.train_ids_N = corpus.parts[Part.TRAIN].ids_N
-        self.validation_ids_N = corpus.parts[Part.VALIDATION].ids_N[: VALIDATION_TOKENS + 1]
+        self.validation_ids_N = corpus.parts[Part.VALIDATION].ids_N
         parts = chosen.accumulation_steps * group.size
         if chosen.batch_size < parts:
             raise TrainingError(
@@ -132,21 +117,14 @@ class Training:
         # The peaks that are known are those of this kind of numbers.
         known = device.type == "cuda" and self.dtype is torch.bfloat16
         self.peak = peak_flops(torch.cuda.get_device_name(device)) if known else None
-        self.store = Store(context.folder / CHECKPOINTS, run.checkpoint, context.inputs)
-        self.step = 0
-        self.patience = Patience()
         self.taken: list[Taken] = []
         self.looked_at = time.monotonic()
-        self.note: CheckpointNote | None = None
-        self.best: CheckpointNote | None = None
-        self._resume()
+        self.checkpoints = Checkpointer(context)
+        self.step, self.patience = self.checkpoints.resume(
+            self.model, self.optimizer, self.scaler, total_steps=self.timetable.total_steps
+        )
         work = flops_per_token(self.shape) * self.tokens_per_step * self.timetable.total_steps
-        if compiling_pays(
-            device.type,
-            flops=work / group.size,
-            threads=torch.get_num_threads(),
-            compiler=has_compiler(),
-        ):
+        if compiling_pays(device.type, flops=work / group.size, compiler=has_compiler()):
             context.reporter.message("compiling the model")
             self.model.compile()
 
@@ -250,66 +228,38 @@ class Training:
             patience=self.patience,
             description={"shape": asdict(self.shape)},
         )
-        self.note = self.store.save(state, self.timetable.name(self.step))
-        self._tell_checkpoints()
+        self.checkpoints.save(state, self.timetable.name(self.step))
 
     def evaluate(self) -> None:
-        """Look at the validation data; the checkpoint of this step may be the best."""
+        """Look at the validation data; the checkpoint of this step may be the best.
+
+        Raises:
+            TrainingError: NonFiniteLoss; the checkpoint of this step is gone, those before are not.
+            Interrupted: SIGTERM came; it is done again by whoever goes on.
+        """
         began = time.monotonic()
-        loss = mean_loss(
+        loss = validation_loss(
             self.model,
             self.validation_ids_N,
             self.shape.context_length,
             sequences=-(-self.chosen.batch_size // self.chosen.accumulation_steps),
-            device=self.context.device,
             dtype=self.dtype,
-            group=self.context.group,
+            context=self.context,
         )
+        if not math.isfinite(loss):
+            self.checkpoints.withdraw()
+            raise non_finite_measure(f"the validation loss after step {self.step}", loss)
         self.looked_at += time.monotonic() - began
         best = self.patience.best
         self.patience = self.patience.after(loss, self.chosen.early_stopping)
-        if self.note and self.context.group.is_first and (best is None or loss < best):
-            self.best = self.store.mark_best(self.note, loss)
-            self._tell_checkpoints()
+        if best is None or loss < best:
+            self.checkpoints.mark_best(loss)
         self.context.reporter.evaluation(
             {
                 "step": self.step,
                 "epoch": self.timetable.batches.epoch_after(self.step - 1) + 1,
                 "valLoss": loss,
-                "perplexity": math.exp(loss),
+                "perplexity": perplexity_of(loss),
             },
             ends_epoch=self.timetable.ends_epoch(self.step),
         )
-
-    def _resume(self) -> None:
-        group, reporter = self.context.group, self.context.reporter
-        if group.is_first:
-            self.store.set_aside_others()
-        self.note = group.share(self.store.newest_note() if group.is_first else None)
-        self.best = self.store.best_note() if group.is_first else None
-        if self.note:
-            state = self.store.read(self.note)
-            self.step, self.patience = state.step, state.patience
-            write_states(self.model, self.optimizer, state.model, state.optimizer)
-            self.scaler.load_state_dict(dict(state.scaler))
-            state.random.restore(self.context.device)
-        reporter.resume(self.step)
-        reporter.tell(
-            total_epochs=self.chosen.epochs, total_steps=self.timetable.total_steps, step=self.step
-        )
-        if group.is_first:
-            self._tell_checkpoints()
-
-    def _tell_checkpoints(self) -> None:
-        if self.note:
-            self.context.reporter.checkpoint(
-                self.note,
-                self.best,
-                kept=self.store.count(),
-                save_seconds=self.store.longest_save,
-            )
-
-
-def whole(norm: Tensor) -> Tensor:
-    """Return a scalar that is spread over processes as one that each of them has."""
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm

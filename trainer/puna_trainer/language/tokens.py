@@ -165,7 +165,7 @@ def _write(
         while batch := list(islice(remaining, DOCUMENTS_AT_ONCE)):
             tell(f"encoding {path.stem}: {documents} documents, {tokens} tokens")
             for text, ids in zip(batch, codec.encode_documents(batch), strict=True):
-                np.array(ids, dtype=kind).tofile(stream)
+                stream.write(np.array(ids, dtype=kind).tobytes())
                 documents, tokens = documents + 1, tokens + len(ids)
                 text_bytes += len(text.encode())
     return {"documents": documents, "tokens": tokens, "textBytes": text_bytes}

@@ -43,6 +43,6 @@ class Board:
 
     def close(self) -> None:
         """Write what was added, and close the file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()

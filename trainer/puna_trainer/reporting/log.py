@@ -52,10 +52,10 @@ class Log:
         write_text(self.path, "".join(json.dumps(entry) + "\n" for entry in kept))
 
     def close(self) -> None:
-        """Close the file."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
+        """Close the file; what a full volume did not take is given up."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

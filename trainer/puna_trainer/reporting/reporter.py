@@ -169,21 +169,22 @@ class Reporter:
             self._add({"kind": "evaluation", **entry})
         if self._board:
             self._board.add(entry)
+        self._fields.pop("message", None)  # what took time was this look
         self.tell(
             val_loss=entry["valLoss"],
             val_accuracy=entry.get("valAccuracy"),
             perplexity=entry.get("perplexity"),
         )
 
-    def checkpoint(
+    def checkpoints(
         self,
-        latest: CheckpointNote,
+        latest: CheckpointNote | None,
         best: CheckpointNote | None,
         *,
         kept: int,
-        save_seconds: float,
+        save_seconds: float | None,
     ) -> None:
-        """Tell of a checkpoint."""
+        """Tell which checkpoints there are."""
         self.tell(latest=latest, best=best, checkpoints=kept, save_seconds=save_seconds)
 
     def flush(self) -> None:
@@ -224,11 +225,17 @@ class Reporter:
         )
 
     def close(self) -> None:
-        """Write everything, and close the files."""
-        if self._log:
-            self._log.close()
-        if self._board:
-            self._board.close()
+        """Write everything, and close the files.
+
+        Raises:
+            OSError: the volume does not take the last of it; the files are closed all the same.
+        """
+        try:
+            if self._log:
+                self._log.close()
+        finally:
+            if self._board:
+                self._board.close()
 
     def _add(self, entry: Entry) -> None:
         self._take(entry)

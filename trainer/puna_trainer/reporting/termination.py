@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,33 +13,42 @@ from puna_trainer.progress import RESULT_BYTES, Result
 
 LOG_VARIABLE: Final = "PUNA_TERMINATION_LOG"
 """Environment variable that names the termination log where it is not at its usual place."""
+WORDS_VARIABLE: Final = "PUNA_LAST_WORDS"
+"""Environment variable that names the folder where each of several processes leaves its own."""
 USUAL_LOG: Final = "/dev/termination-log"
 RESULT_NAME: Final = "result.json"
 SHORT_MESSAGE: Final = 200
+DIGITS: Final = 4
+"""Significant digits of numbers in a termination message."""
+LEAST_NEEDED: Final = (
+    "artifacts.parity.greedyEqual",
+    "artifacts.parity.kld99",
+    "artifacts.fallbackTensors",  # none: a file that has some is not registered
+    "artifacts.uploadedTo",
+    "artifacts.bitsPerWeight",
+    "hashes",  # progress told them, and the newest checkpoint
+    "checkpoint",
+    "artifacts.parity",
+    "artifacts",
+)
+"""What is left out of a result that is too long, in this order. What a file is served by, its path,
+type, digest and size, goes last; before it the measures that decided that it may be."""
 
 
 def result_text(result: Result) -> str:
-    """Return a result as JSON, without what would make it too long for a termination message.
+    """Return a result as JSON that is not too long for a termination message.
 
-    First the message is cut, then the artifacts' proofs are left out, then the artifacts: all of it
-    is in `result.json`.
+    Numbers have few digits. Of a result that is too long the message is cut, and then what is
+    needed least is left out, member by member; all of it is in `result.json`.
     """
-    shorter: tuple[dict[str, Any], ...] = (
-        {},
-        {"message": _cut(result.message)},
-        {
-            "artifacts": tuple(
-                artifact.model_copy(update={"parity": None}) for artifact in result.artifacts
-            )
-        },
-        {"artifacts": ()},
-    )
-    for change in shorter:
-        result = result.model_copy(update=change)
-        text = result.model_dump_json(by_alias=True, exclude_none=True)
-        if len(text.encode()) <= RESULT_BYTES:
+    document = _rounded(result.model_dump(mode="json", by_alias=True, exclude_none=True))
+    if not _fits(document):
+        document["message"] = _cut(document["message"])
+    for path in LEAST_NEEDED:
+        if _fits(document):
             break
-    return text
+        _leave_out(document, path)
+    return _text(document)
 
 
 def write_termination(result: Result, environment: Mapping[str, str]) -> None:
@@ -63,6 +73,9 @@ def write_result(result: Result, folder: Path) -> None:
 
 
 def _termination_log(environment: Mapping[str, str]) -> Path | None:
+    words = environment.get(WORDS_VARIABLE)
+    if words:
+        return Path(words) / f"{environment['LOCAL_RANK']}.json"
     named = environment.get(LOG_VARIABLE)
     if named:
         return Path(named)
@@ -71,3 +84,33 @@ def _termination_log(environment: Mapping[str, str]) -> Path | None:
 
 def _cut(message: str) -> str:
     return message if len(message) <= SHORT_MESSAGE else message[:SHORT_MESSAGE] + "..."
+
+
+def _text(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
+def _fits(document: Any) -> bool:
+    return len(_text(document).encode()) <= RESULT_BYTES
+
+
+def _rounded(value: Any) -> Any:
+    """Return a document with few digits of its numbers."""
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _leave_out(document: Any, path: str) -> None:
+    """Take a member out of a document, and out of each element where a list is on the way."""
+    if isinstance(document, list):
+        for each in document:
+            _leave_out(each, path)
+        return
+    name, _, below = path.partition(".")
+    if not below:
+        document.pop(name, None)
+    elif name in document:
+        _leave_out(document[name], below)
