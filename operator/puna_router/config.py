@@ -157,6 +157,21 @@ class ExternalConfig(Document):
     """Networks (CIDR), beside public addresses, that the host may resolve to; absent: any."""
 
 
+class LineageConfig(Document):
+    """Where a revision's model comes from, as the list of models tells it."""
+
+    job: str
+    """TrainingJob that made the model."""
+    seed: int
+    """Seed of every random choice."""
+    data_hash: str | None = None
+    """Of the prepared data."""
+    scores: dict[str, float] = {}
+    """What the evaluation measured."""
+    sha256: str
+    """SHA-256 (hex) of the model file."""
+
+
 class RevisionConfig(Document):
     """One revision of an endpoint and its share of the requests."""
 
@@ -175,6 +190,17 @@ class RevisionConfig(Document):
     """Slots of each of its servers (`--parallel`)."""
     expected: int = Field(default=0, ge=0)
     """Servers that are wanted: while some are, and none is there, requests wait in the queue."""
+    lineage: LineageConfig | None = None
+    """Where its model comes from, if a training run made it."""
+
+
+class ShadowConfig(Document):
+    """Copies of requests, for a revision that is to be looked at."""
+
+    revision: Hash8
+    """Whom the copies go to."""
+    percent: int = Field(ge=1, le=100)
+    """Percent of the other revisions' requests that are copied."""
 
 
 class EndpointConfig(Document):
@@ -210,6 +236,8 @@ class EndpointConfig(Document):
     """Who may use the endpoint; absent: everybody who reaches the router."""
     external: tuple[ExternalConfig, ...] = Field(default=(), max_length=16)
     """Servers outside the cluster."""
+    shadow: ShadowConfig | None = None
+    """Copies of requests; absent: none."""
 
 
 class Backend(Document):
@@ -271,6 +299,8 @@ class BackendState(Document):
     process: str
     pod: str | None = None
     healthy: bool
+    in_flight: int | None = None
+    """Requests of this router that run there; absent while its picker does not say."""
 
 
 class EndpointState(Document):

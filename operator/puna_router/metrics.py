@@ -65,6 +65,14 @@ ENVOY: Final = (
         "key and status code; code 0: the client left before the answer.",
     ),
     EnvoySeries(
+        "envoy_puna_failed_requests",
+        "puna_router_failed_requests",
+        "counter",
+        "Requests that failed for their client: status 500 and above, answers that broke off, "
+        "refusals by the queue, no answer for 5 s or more until the client left; by endpoint and "
+        "revision.",
+    ),
+    EnvoySeries(
         "envoy_puna_duration",
         "puna_router_request_duration_seconds",
         "histogram",
@@ -111,6 +119,66 @@ ENVOY: Final = (
         "puna_router_generated_tokens",
         "counter",
         "Tokens that were generated, as llama-server reports them, also by API key.",
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_requests",
+        "puna_router_shadow_requests",
+        "counter",
+        "Copies of requests that a server got, by endpoint, revision and status code.",
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_dropped",
+        "puna_router_shadow_dropped",
+        "counter",
+        "Copies of requests that were dropped, by endpoint and reason: no_free_slot, gave_way, or "
+        "none if the picker did not answer.",
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_duration",
+        "puna_router_shadow_duration_seconds",
+        "histogram",
+        "Time from a copy's first byte to its answer's last byte, for answers below 400.",
+        MILLISECOND,
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_time_to_first_token",
+        "puna_router_shadow_time_to_first_token_seconds",
+        "histogram",
+        "Time from a copy's first byte to the first byte of its answer's body.",
+        MILLISECOND,
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_inter_token",
+        "puna_router_shadow_inter_token_seconds",
+        "histogram",
+        "Mean time from one generated token to the next in answers to copies, one value for each, "
+        "in whole milliseconds.",
+        MILLISECOND,
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_generation_milliseconds",
+        "puna_router_shadow_generation_seconds",
+        "counter",
+        "Time in which tokens were generated for copies.",
+        MILLISECOND,
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_prompt_tokens",
+        "puna_router_shadow_prompt_tokens",
+        "counter",
+        "Prompt tokens of copies that were evaluated.",
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_cached_tokens",
+        "puna_router_shadow_cached_tokens",
+        "counter",
+        "Prompt tokens of copies that were taken from the cache.",
+    ),
+    EnvoySeries(
+        "envoy_puna_shadow_generated_tokens",
+        "puna_router_shadow_generated_tokens",
+        "counter",
+        "Tokens that were generated for copies.",
     ),
     EnvoySeries(
         "envoy_http_ext_proc_failure_mode_allowed",

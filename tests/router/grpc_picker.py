@@ -126,7 +126,9 @@ def answered(answer: Answer, request_id: str) -> Message:
         set_header(refusal.headers, "retry-after", str(answer.retry_after).encode())
         refusal.body = answer.body(request_id)
         refusal.details = f"puna_{answer.reason}"
-        message.dynamic_metadata.get_or_create_struct("puna")["answered"] = True
+        told = message.dynamic_metadata.get_or_create_struct("puna")
+        told["answered"] = True
+        told["reason"] = str(answer.reason)
     return message
 
 

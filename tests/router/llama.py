@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import httpx
 
-from tests.router.program import eventually, free_port
+from tests.ports import free_port
+from tests.router.program import eventually
 from tests.router.stub import PROCESS
 
 KEY: Final = "backend-key-0123456789"

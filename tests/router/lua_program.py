@@ -13,7 +13,8 @@ from typing import Any
 import httpx
 
 from puna_router.control.binary import find_envoy
-from tests.router.program import eventually, free_port
+from tests.ports import free_port
+from tests.router.program import eventually
 
 CALL = """
 function envoy_on_request(handle)

@@ -24,7 +24,8 @@ from puna_router.picker.config import (
 )
 from puna_router.picker.messages import CLUSTER_HEADER
 from puna_router.picker.state import EndpointState, PickerState
-from tests.router.program import eventually, free_port
+from tests.ports import free_port
+from tests.router.program import eventually
 from tests.router.stub import Stub
 
 CLUSTER = "chat-a"
@@ -107,8 +108,12 @@ class PickerProgram:
 class EnvoyProgram:
     """One Envoy in front of clusters of stub servers."""
 
-    def __init__(self, folder: Path, clusters: Mapping[str, list[Stub]]) -> None:
+    def __init__(
+        self, folder: Path, clusters: Mapping[str, list[Stub]], *, patience: float = 0.25
+    ) -> None:
+        """Run it; `patience` is how long it waits for the picker, in seconds."""
         self.folder = folder
+        self._patience = f"{patience:g}s"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         bootstrap = folder / "bootstrap.json"
@@ -145,7 +150,12 @@ class EnvoyProgram:
             "stat_prefix": "ingress",
             "local_reply_config": local_reply_config(),
             "route_config": _routes(),
-            "http_filters": [_hidden_session(), _ext_proc(), _stateful_session(), _router()],
+            "http_filters": [
+                _hidden_session(),
+                _ext_proc(self._patience),
+                _stateful_session(),
+                _router(),
+            ],
         }
         chain = {
             "filters": [
@@ -165,7 +175,7 @@ class EnvoyProgram:
         return {
             "name": "picker",
             "type": "STATIC",
-            "connect_timeout": "0.25s",
+            "connect_timeout": self._patience,
             "circuit_breakers": {"thresholds": [unbounded]},
             "typed_extension_protocol_options": {
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol
@@ -230,14 +240,14 @@ def _hidden_session() -> Any:
     }
 
 
-def _ext_proc() -> Any:
+def _ext_proc(patience: str) -> Any:
     return {
         "name": _EXT_PROC,
         "typed_config": {
             "@type": f"{FILTERS}.ext_proc.v3.ExternalProcessor",
             "grpc_service": {"envoy_grpc": {"cluster_name": "picker"}},
             "failure_mode_allow": True,
-            "message_timeout": "0.25s",
+            "message_timeout": patience,
             "max_message_timeout": f"{MAX_MESSAGE_TIMEOUT:g}s",
             "request_attributes": ["xds.cluster_name"],
             # What the picker reads, and no credentials.

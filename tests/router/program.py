@@ -14,16 +14,10 @@ from typing import Any
 import httpx
 
 from puna_router.config import RouterState
+from tests.ports import free_port
 from tests.router.stub import PROCESS
 
 REVISION = "aaaaaaaa"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def revision(
@@ -56,7 +50,7 @@ def endpoint(name: str = "chat", *revisions: Any, **more: Any) -> dict[str, Any]
     }
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 15.0, pause: float = 0.02) -> float:
+def eventually(condition: Callable[[], Any], seconds: float = 30.0, pause: float = 0.02) -> float:
     """Wait for a condition; returns the seconds that it took."""
     began = time.monotonic()
     while not condition():
@@ -134,7 +128,7 @@ class RouterProgram:
         """Give new content and wait until Envoy runs it."""
         before = self.state()
         self.rewrite(endpoints, backends)
-        eventually(lambda: self.state() != before, 10)
+        eventually(lambda: self.state() != before)
 
     def give_keys(
         self, endpoints: list[Any], backends: dict[str, Any], keys: dict[str, Any]

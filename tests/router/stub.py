@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from puna_router.config import Backend
 
 T = TypeVar("T")
 PROCESS = "0123abcd"
+_ENDS = b"connection: close"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,10 @@ class Recorded:
 
     def header(self, name: str) -> str | None:
         return dict(self.headers).get(name)
+
+    @property
+    def ends_connection(self) -> bool:
+        return self.header("connection") == "close"
 
     @property
     def json(self) -> Any:
@@ -58,12 +64,33 @@ async def echo(request: Recorded) -> AsyncIterator[bytes]:
     yield document(request.body)
 
 
-def stream(events: int, pause: float) -> Answer:
-    """An SSE stream like llama-server's."""
+class Gate:
+    """What answers wait for until a test opens it: so it knows what happened meanwhile."""
+
+    def __init__(self) -> None:
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    async def passed(self) -> None:
+        while not self._opened.is_set():  # noqa: ASYNC110 - the test is in another thread
+            await asyncio.sleep(0.01)
+
+    async def answer(self, _: Recorded) -> AsyncIterator[bytes]:
+        """A document once it is open."""
+        await self.passed()
+        yield document(b"{}")
+
+
+def stream(events: int, pause: float, gate: Gate | None = None) -> Answer:
+    """An SSE stream like llama-server's, whose last event waits for a gate."""
 
     async def answer(_: Recorded) -> AsyncIterator[bytes]:
         yield head(content_type="text/event-stream", transfer_encoding="chunked")
         for number in range(events):
+            if gate is not None and number == events - 1:
+                await gate.passed()
             yield chunk(f'data: {{"token":{number}}}\n\n'.encode())
             await asyncio.sleep(pause)
         timings = {"prompt_n": 3, "cache_n": 1, "predicted_n": events}
@@ -89,6 +116,10 @@ class Stub:
     peak: int = 0
     """Most of them at once."""
     checks: int = 0
+    checked_at: list[float] = field(default_factory=list)
+    """When there were health checks, on the monotonic clock."""
+    checks_before_last: int = 0
+    """Health checks before the newest request."""
     check: Recorded | None = None
     """The newest health check."""
     _listener: socket.socket | None = None
@@ -162,30 +193,42 @@ class Stub:
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; says whether another may follow on the connection."""
         request = await read_request(reader)
-        ends = request.header("connection") == "close"
         if request.path == "/health":
             self.checks += 1
+            self.checked_at.append(time.monotonic())
             self.check = request
             writer.write(document(b"{}", status=f"{self.health} X"))
+            ends = request.ends_connection
         else:
-            ends = await self._answer(request, writer) or ends
+            ends = await self._answer(request, writer)
         await writer.drain()
         return not ends
 
     async def _answer(self, request: Recorded, writer: asyncio.StreamWriter) -> bool:
         """Send an answer; says whether it ends with the connection."""
         self.requests.append(request)
+        self.checks_before_last = self.checks
         self.active += 1
         self.peak = max(self.peak, self.active)
-        ends = False
+        ends, begun = request.ends_connection, False
         try:
             async for part in self.answer(request):
-                ends = ends or b"connection: close" in part[:1000]
-                writer.write(part)
+                ends = ends or _ENDS in part[:1000]
+                # Like llama-server. Whoever only ends it may be sent another request meanwhile.
+                writer.write(part if begun or not ends else _announced(part))
+                begun = True
                 await writer.drain()
         finally:
             self.active -= 1
         return ends
+
+
+def _announced(part: bytes) -> bytes:
+    """The first part of an answer, which says that its connection ends."""
+    if _ENDS in part[:1000]:
+        return part
+    status, rest = part.split(b"\r\n", 1)
+    return b"\r\n".join((status, _ENDS, rest))
 
 
 async def read_request(reader: asyncio.StreamReader) -> Recorded:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 from puna_router.control.routes import COUNTED, UNCOUNTED
 from tests.router.conftest import StartRouter
 from tests.router.program import RouterProgram, endpoint, eventually, revision
-from tests.router.stub import PROCESS, Recorded, Stubs, document
+from tests.router.stub import PROCESS, Gate, Recorded, Stubs, document
 
 CHAT = "/v1/chat/completions"
 LUA = Path(__file__).parents[2] / "operator" / "puna_router" / "lua"
@@ -81,20 +80,24 @@ def test_a_burst_waits_for_slots_and_none_is_exceeded(
 def test_what_finds_no_place_is_refused_in_the_pickers_words(
     stubs: Stubs, start_router: StartRouter
 ) -> None:
-    stub = stubs.start(paced(2))
-    queue = {"maxDepth": 1, "timeoutSeconds": 1}
+    gate = Gate()
+    stub = stubs.start(gate.answer)
+    queue = {"maxDepth": 1, "timeoutSeconds": 3}
     router = start_router(
         [endpoint("chat", revision(slots=1), queue=queue)], {"chat": [stub.backend()]}
     )
     router.wait_healthy(1)
-    pool, answers = burst(router, 4)
-    told = [answer.result() for answer in answers]
-    pool.shutdown()
-    refused = [answer for answer in told if answer.status_code != 200]
-    assert Counter(error(answer)["reason"] for answer in refused) == {
-        "queue_full": 2,
-        "queue_timeout": 1,
-    }
+    with ThreadPoolExecutor(2) as pool:
+        served = pool.submit(router.client.post, CHAT, json={})
+        eventually(lambda: stub.active == 1)
+        waits = pool.submit(router.client.post, CHAT, json={})
+        eventually(lambda: metric(router, 'puna_router_queue_depth{endpoint="chat"}') == 1)
+        refused = [router.client.post(CHAT, json={}) for _ in range(2)]
+        refused.append(waits.result())
+        gate.open()
+        assert served.result().status_code == 200
+    reasons = [error(answer)["reason"] for answer in refused]
+    assert reasons == ["queue_full", "queue_full", "queue_timeout"]
     for answer in refused:
         assert answer.status_code == 429
         assert error(answer)["type"] == "overloaded_error"
@@ -106,18 +109,21 @@ def test_what_finds_no_place_is_refused_in_the_pickers_words(
 def test_a_wait_may_be_longer_than_a_backend_may_be_silent(
     stubs: Stubs, start_router: StartRouter
 ) -> None:
-    stub = stubs.start(paced(0.8))
-    document = endpoint("chat", revision(slots=1), idleTimeoutSeconds=1, retries=0)
-    router = start_router([document], {"chat": [stub.backend()]})
+    slow, silent = stubs.start(paced(1.5)), stubs.start(Gate().answer)
+    limits = {"idleTimeoutSeconds": 4, "retries": 0}
+    router = start_router(
+        [endpoint(name, revision(slots=1), **limits) for name in ("chat", "silent")],
+        {"chat": [slow.backend()], "silent": [silent.backend()]},
+    )
     router.wait_healthy(1)
-    pool, answers = burst(router, 4)
+    router.wait_healthy(1, "silent")
+    pool, answers = burst(router, 4, model="chat")
+    began = time.monotonic()
+    answer = router.client.post(CHAT, json={"model": "silent"})
+    assert (answer.status_code, error(answer)["reason"]) == (504, "backend_timeout")
+    assert time.monotonic() - began > 3.9
     assert {200} == {answer.result().status_code for answer in answers}
     pool.shutdown()
-    stub.answer = paced(5)
-    began = time.monotonic()
-    answer = router.client.post(CHAT, json={})
-    assert (answer.status_code, error(answer)["reason"]) == (504, "backend_timeout")
-    assert 0.9 < time.monotonic() - began < 2.5
 
 
 def test_who_waits_goes_on_where_the_endpoint_goes_on(
@@ -147,11 +153,12 @@ def test_without_a_picker_envoy_balances_by_itself_and_the_router_stays_ready(
     router.wait_healthy(2)
     picker = picker_of(router)
     picker.suspend()
-    # It hangs: each request is held up for a moment.
+    # It hangs: each request is held up for a moment, and by no means for as long as it hangs.
     began = time.monotonic()
     pool, answers = burst(router, 16)
     assert {200} == {answer.result().status_code for answer in answers}
-    assert 1.8 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 1.8
+    assert picker.status() == psutil.STATUS_STOPPED
     pool.shutdown()
     assert all(stub.requests for stub in pair)
     assert metric(router, "puna_router_picker_bypassed_total") == 16
@@ -230,11 +237,11 @@ def test_only_what_takes_a_slot_asks_the_picker(stubs: Stubs, start_router: Star
     assert metric(router, 'puna_router_picked_total{endpoint="chat"}') == 0
     picker = picker_of(router)
     picker.suspend()
-    began = time.monotonic()
     assert router.client.get("/endpoints/chat/props").status_code == 200
     assert router.client.post("/endpoints/chat/tokenize", json={}).status_code == 200
-    assert time.monotonic() - began < 0.2
     picker.resume()
+    # Who asks one that hangs goes on without an answer, which is counted.
+    assert metric(router, "puna_router_picker_bypassed_total") == 0
 
 
 def test_paths_that_take_a_slot_are_the_ones_that_the_picker_is_asked_about() -> None:
@@ -253,13 +260,14 @@ def test_paths_that_take_a_slot_are_the_ones_that_the_picker_is_asked_about() ->
 def test_clients_are_told_how_their_endpoint_is_served(
     stubs: Stubs, start_router: StartRouter
 ) -> None:
-    pair = [stubs.start(paced(2)), stubs.start()]
+    gate = Gate()
+    pair = [stubs.start(gate.answer), stubs.start()]
     document = endpoint(
         "chat",
         revision("aaaaaaaa", weight=75, slots=3),
         revision("bbbbbbbb", process="00000002", weight=25),
         presets={"precise": {}},
-        queue={"maxDepth": 5, "timeoutSeconds": 9},
+        queue={"maxDepth": 5, "timeoutSeconds": 90},
     )
     router = start_router([document], {"chat": [stub.backend() for stub in pair]})
     router.wait_healthy(2)
@@ -273,7 +281,7 @@ def test_clients_are_told_how_their_endpoint_is_served(
         "healthCheck": {"intervalSeconds": 0.2, "failureThreshold": 2},
         "idleTimeoutSeconds": 300,
         "keepAliveSeconds": 15,
-        "queue": {"maxDepth": 5, "timeoutSeconds": 9},
+        "queue": {"maxDepth": 5, "timeoutSeconds": 90},
         "retries": 1,
         "stickiness": "None",
         "strategy": "PrefixAffinity",
@@ -289,6 +297,7 @@ def test_clients_are_told_how_their_endpoint_is_served(
         (True, 3, 3),
     ]
     assert "127.0.0.1" not in json.dumps(page)
+    gate.open()
     assert {200} == {answer.result().status_code for answer in answers}
     pool.shutdown()
     preset = {"x-puna-preset": "precise"}
@@ -308,9 +317,8 @@ def test_a_sick_host_gets_nothing_more_soon_after_envoy_knows(
     stubs: Stubs, start_router: StartRouter
 ) -> None:
     pair = [stubs.start(), stubs.start()]
-    router = start_router(
-        [endpoint(strategy="RoundRobin")], {"chat": [stub.backend() for stub in pair]}
-    )
+    backends = {"chat": [stub.backend() for stub in pair]}
+    router = start_router([endpoint(strategy="RoundRobin")], backends)
     router.wait_healthy(2)
     picker_file = router.directory / "picker.json"
 
@@ -321,15 +329,18 @@ def test_a_sick_host_gets_nothing_more_soon_after_envoy_knows(
     eventually(lambda: told() == [True, True])
     pair[0].health = 503
     router.wait_healthy(1)
-    assert eventually(lambda: told() == [False, True], pause=0.005) < 0.5
+    assert told() == [False, True]
     pair[0].health = 200
     router.wait_healthy(2)
-    assert eventually(lambda: told() == [True, True], pause=0.005) < 0.5
-    # A server that is gone is ejected before its check fails.
+    assert told() == [True, True]
+    # A server that is gone is ejected before enough of its checks have failed.
+    patient = {"intervalSeconds": 3, "failureThreshold": 100}
+    router.update([endpoint(strategy="RoundRobin", healthCheck=patient)], backends)
+    router.wait_healthy(2)
     pair[1].kill()
     for _ in range(6):
         assert router.client.post(CHAT, json={}).status_code == 200
-    assert eventually(lambda: told() == [False, True], pause=0.005) < 1
+    eventually(lambda: told() == [False, True])
 
 
 def lines(router: RouterProgram) -> list[dict[str, Any]]:

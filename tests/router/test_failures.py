@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from threading import Event
 from typing import Self
 
@@ -76,17 +77,20 @@ def test_a_backend_whose_health_fails_is_out_in_time_and_comes_back(
     router = start_router([endpoint(healthCheck=check)], {"chat": [ill.backend(), well.backend()]})
     router.wait_healthy(2)
     with Load(router) as load:
-        assert grows(ill, 2)
+        eventually(lambda: grows(ill, 0.1))
+        fell, before = time.monotonic(), ill.checks
         ill.health = 503
-        fell = time.monotonic()
-        eventually(lambda: not grows(ill, 0.15), pause=0)
-        took = time.monotonic() - fell - 0.15
-        assert took <= threshold * interval * 1.1 + 0.5
+        router.wait_healthy(1)
         # One failed check fewer must not do it.
-        assert took >= (threshold - 1) * interval * 0.9
+        assert time.monotonic() - fell >= (threshold - 1) * interval * 0.9
+        eventually(lambda: not grows(ill, 0.15), pause=0)
+        # Some more, for what was on its way when the last of them failed.
+        assert ill.checks_before_last - before <= threshold + 3
         ill.health = 200
-        assert grows(ill, interval * 1.1 + 0.5)
+        eventually(lambda: grows(ill, 0.1))
     assert load.failures == []
+    pauses = [after - before for before, after in pairwise(ill.checked_at)]
+    assert min(pauses) < 2 * interval
 
 
 def test_a_killed_backend_costs_no_plain_request(stubs: Stubs, start_router: StartRouter) -> None:
@@ -94,12 +98,10 @@ def test_a_killed_backend_costs_no_plain_request(stubs: Stubs, start_router: Sta
     router = start_router([endpoint()], {"chat": [dies.backend(), stays.backend()]})
     router.wait_healthy(2)
     with Load(router) as load:
-        assert grows(dies, 2)
+        eventually(lambda: grows(dies, 0.1))
         for _ in range(3):
             dies.kill()
-            began = time.monotonic()
             router.wait_healthy(1)
-            assert time.monotonic() - began < 1
             dies.start()
             eventually(lambda: grows(dies, 0.1))
     assert len(load.statuses) > 20
@@ -160,15 +162,18 @@ def test_all_backends_down_is_an_error_at_once_and_heals(
     stubs: Stubs, start_router: StartRouter
 ) -> None:
     pair = [stubs.start(), stubs.start()]
-    router = start_router([endpoint()], {"chat": [stub.backend() for stub in pair]})
+    # Longer than the client has patience.
+    patient = {"maxDepth": 32, "timeoutSeconds": 600}
+    router = start_router(
+        [endpoint(queue=patient, idleTimeoutSeconds=600)],
+        {"chat": [stub.backend() for stub in pair]},
+    )
     router.wait_healthy(2)
     for stub in pair:
         stub.health = 500
     router.wait_healthy(0)
     for _ in range(20):
-        began = time.monotonic()
         answer = router.client.post(CHAT, json={})
-        assert time.monotonic() - began < 0.2
         assert answer.status_code == 503
         assert answer.json()["error"]["reason"] == "no_healthy_endpoint"
         assert answer.headers["retry-after"] == "5"
@@ -182,23 +187,33 @@ def test_a_silent_stream_ends_at_the_idle_timeout_and_no_earlier(
     stubs: Stubs, start_router: StartRouter
 ) -> None:
     async def stall(request: Recorded) -> AsyncIterator[bytes]:
+        if b"lively" in request.body:
+            async for part in lively(request):
+                yield part
+            return
         if b"late" in request.body:
             yield head(content_type="text/event-stream", transfer_encoding="chunked")
-        await asyncio.sleep(30)
+        await asyncio.sleep(600)
 
+    lively = stream(9, 0.5)  # longer than the timeout, never silent for as long
     stub = stubs.start(stall)
-    router = start_router([endpoint(idleTimeoutSeconds=1, retries=0)], {"chat": [stub.backend()]})
+    router = start_router([endpoint(idleTimeoutSeconds=3, retries=0)], {"chat": [stub.backend()]})
     router.wait_healthy(1)
-    began = time.monotonic()
-    answer = router.client.post(CHAT, json={})
-    assert 0.9 < time.monotonic() - began < 2.5
+
+    def ask(kind: str) -> httpx.Response:
+        began = time.monotonic()
+        try:
+            return router.client.post(CHAT, json={kind: 1})
+        finally:
+            assert time.monotonic() - began > 2.9
+
+    with ThreadPoolExecutor(3) as pool:
+        silent, late, whole = (pool.submit(ask, kind) for kind in ("silent", "late", "lively"))
+    answer = silent.result()
     assert (answer.status_code, answer.json()["error"]["reason"]) == (504, "backend_timeout")
-    began = time.monotonic()
     with pytest.raises(httpx.RemoteProtocolError):
-        router.client.post(CHAT, json={"late": 1})
-    assert 0.9 < time.monotonic() - began < 3.5
-    stub.answer = stream(6, 0.6)  # longer than the timeout, never silent for as long
-    assert "[DONE]" in router.client.post(CHAT, json={}).text
+        late.result()
+    assert "[DONE]" in whole.result().text
 
 
 def test_envoy_is_started_again_when_it_dies(stubs: Stubs, start_router: StartRouter) -> None:
@@ -216,4 +231,4 @@ def test_envoy_is_started_again_when_it_dies(stubs: Stubs, start_router: StartRo
         except httpx.TransportError:
             return False
 
-    assert eventually(works) < 3
+    eventually(works)

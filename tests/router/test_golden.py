@@ -77,6 +77,8 @@ def rendered(case: str) -> dict[str, Any]:
     }
     if world.keys:
         files["limits"] = snapshot.limits
+    if snapshot.shadow is not None:
+        files["shadow"] = without_sources(snapshot.shadow)
     if case == "one-endpoint":  # the same in every case
         files["listener"] = without_sources(snapshot.listener)
         files["bootstrap"] = bootstrap(site)

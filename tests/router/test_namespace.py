@@ -20,12 +20,15 @@ from puna_cli.cluster.identities import CLUSTER_CA
 from puna_router.config import CONFIG_KEY, RouterState, config_digest
 from puna_router.control.lingering import LINGER_SECONDS
 from tests.cluster import ControlPlane
-from tests.router.program import endpoint, eventually, free_port
-from tests.router.stub import PROCESS, Stub, Stubs, stream
+from tests.ports import free_port
+from tests.router.program import endpoint, eventually
+from tests.router.stub import PROCESS, Gate, Stub, Stubs, stream
 
 pytestmark = pytest.mark.api
 CHAT = "/v1/chat/completions"
 PORT = 20000
+DRAIN_SECONDS = "600"
+"""Longer than any test waits for the end of a router."""
 RULES = [
     {"apiGroups": [""], "resources": ["configmaps", "pods"], "verbs": ["list", "watch"]},
 ]
@@ -117,7 +120,9 @@ class RouterPod:
 
     def start_envoy(self) -> None:
         directory = ("--directory", str(self.folder / "run"))
-        self._start("envoy", *directory, "--drain-seconds", "20", "--settle-seconds", "0.5")
+        self._start(
+            "envoy", *directory, "--drain-seconds", DRAIN_SECONDS, "--settle-seconds", "0.5"
+        )
 
     def start_control(self) -> None:
         self._start(
@@ -126,7 +131,7 @@ class RouterPod:
             *("--namespace", self.namespace, "--control-port", str(self.control_port)),
             *("--service-account-directory", str(self.folder / "account")),
             *("--api-key-file", str(self.key)),
-            *("--drain-seconds", "20"),
+            *("--drain-seconds", DRAIN_SECONDS),
             *("--pod", "router-b", "--peers", "app.kubernetes.io/component=router"),
         )
 
@@ -178,7 +183,7 @@ def pod(tmp_path: Path, where: Namespace) -> Iterator[RouterPod]:
         stack.callback(started.close)
         started.start_envoy()
         started.start_control()
-        eventually(lambda: started.ready() == 200)
+        eventually(lambda: started.ready() == 200, 60)
         yield started
 
 
@@ -196,7 +201,7 @@ def test_documents_and_pods_reach_envoy_and_leave_it(
     assert pod.client.post(CHAT, json={}).json()["error"]["reason"] == "no_healthy_endpoint"
 
     where.pod("one", first)
-    assert eventually(lambda: pod.healthy() == ["one"], pause=0.005) < 2
+    eventually(lambda: pod.healthy() == ["one"])
     assert pod.client.post(CHAT, json={}).status_code == 200
     assert first.requests[-1].header("authorization") == "Bearer secret-1"
 
@@ -249,18 +254,17 @@ def test_a_document_that_comes_back_at_once_was_never_gone_for_clients(
     where.pod("one", stub)
     eventually(lambda: pod.healthy() == ["one"])
     where.kubectl("delete", "configmap", "chat-router-config")
-    deleted = time.monotonic()
-    while time.monotonic() < deleted + LINGER_SECONDS / 2:
-        assert pod.client.post(CHAT, json={}).status_code == 200
     where.configure("chat", document)
-    while time.monotonic() < deleted + LINGER_SECONDS * 1.5:
+    back = time.monotonic()
+    while time.monotonic() < back + LINGER_SECONDS * 1.5:
         assert pod.client.post(CHAT, json={}).status_code == 200
 
 
 def test_a_control_process_that_starts_again_disturbs_nothing(
     where: Namespace, pod: RouterPod, stubs: Stubs
 ) -> None:
-    stub = stubs.start(stream(60, 0.05))
+    gate = Gate()
+    stub = stubs.start(stream(60, 0.01, gate))
     where.configure("chat", json.dumps(endpoint(port=stub.port)))
     where.pod("one", stub)
     eventually(lambda: pod.healthy() == ["one"])
@@ -273,9 +277,10 @@ def test_a_control_process_that_starts_again_disturbs_nothing(
         # Bad news while nobody watched: the good document goes on.
         where.configure("chat", "{}")
         pod.start_control()
-        eventually(lambda: pod.ready() == 200)
+        eventually(lambda: pod.ready() == 200, 60)
         assert pod.state().endpoints["chat"].phase == "Rejected"
         assert pod.state().endpoints["chat"].digest is not None
+        gate.open()
         text = "\n".join(lines)
     assert text.count('"token"') == 59
     assert files == {path: path.stat().st_mtime_ns for path in files}
@@ -286,7 +291,7 @@ def test_ready_routers_share_what_they_have(where: Namespace, pod: RouterPod, st
     assert pod.share() == (1, 0)
     for name in ("router-a", "router-c"):
         where.ready_pod(name, stub, {"app.kubernetes.io/component": "router"})
-    assert eventually(lambda: pod.share() == (3, 1)) < 2
+    eventually(lambda: pod.share() == (3, 1))
     where.status("router-a", stub, ready="False")
     eventually(lambda: pod.share() == (2, 0))
     where.kubectl("delete", "pod", "router-c", "--wait=false")
@@ -296,7 +301,8 @@ def test_ready_routers_share_what_they_have(where: Namespace, pod: RouterPod, st
 def test_a_pod_that_ends_fails_its_readiness_and_lets_requests_end(
     where: Namespace, pod: RouterPod, stubs: Stubs
 ) -> None:
-    stub = stubs.start(stream(40, 0.05))
+    gate = Gate()
+    stub = stubs.start(stream(40, 0.01, gate))
     where.configure("chat", json.dumps(endpoint(port=stub.port)))
     where.pod("one", stub)
     eventually(lambda: pod.healthy() == ["one"])
@@ -305,12 +311,11 @@ def test_a_pod_that_ends_fails_its_readiness_and_lets_requests_end(
         next(lines)
         for process in pod.processes.values():
             process.terminate()
-        eventually(lambda: pod.ready() == 503, 2, pause=0.01)
+        eventually(lambda: pod.ready() == 503, pause=0.01)
         # Who has not heard of it yet is still served.
         with httpx.Client(base_url=str(pod.client.base_url)) as late:
             assert late.get("/health").status_code == 200
+        gate.open()
         text = "\n".join(lines)
     assert text.count('"token"') == 39
-    began = time.monotonic()
-    assert [process.wait(10) for process in pod.processes.values()] == [0, 0]
-    assert time.monotonic() - began < 3
+    assert [process.wait(30) for process in pod.processes.values()] == [0, 0]

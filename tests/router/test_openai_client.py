@@ -13,7 +13,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.router.program import free_port
+from tests.ports import free_port
 from tests.router.served import Served, key_of
 from tests.router.stub import Answer, Recorded, chunk, document, echo, head
 
@@ -336,11 +336,11 @@ def test_a_rate_limit_says_when_to_come_back(served: Served, client: openai.Open
 
 def test_its_retry_waits_for_as_long_as_it_is_told(served: Served, client: openai.OpenAI) -> None:
     async def slow(_: Recorded) -> AsyncIterator[bytes]:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
         yield document(b"{}")
 
     served.stub.answer = slow
-    keyed = with_key(client, "single", max_retries=1)
+    keyed = with_key(client, "single", max_retries=5)
     before = len(served.stub.requests)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(chat, keyed, "limited")
@@ -348,13 +348,12 @@ def test_its_retry_waits_for_as_long_as_it_is_told(served: Served, client: opena
             time.sleep(0.005)
         began = time.monotonic()
         chat(keyed, "limited")
-        # The key's one request ends after half a second; the client is told to come back in one.
-        assert time.monotonic() - began >= 1.5
+        took = time.monotonic() - began
         first.result()
-    retries = [
-        request.header("x-stainless-retry-count") for request in served.stub.requests[before:]
-    ]
-    assert retries == ["0", "1"]
+    one, other = served.stub.requests[before:]
+    assert one.header("x-stainless-retry-count") == "0"
+    # While the key's one request runs, the client is told to come back in a second.
+    assert took >= int(other.header("x-stainless-retry-count") or 0) >= 1
 
 
 def test_it_tries_again_after_an_error_of_the_server(served: Served, client: openai.OpenAI) -> None:
@@ -378,14 +377,14 @@ def silent(seconds: float) -> Answer:
 
 
 def test_a_silent_server_is_an_error_of_the_server(served: Served, client: openai.OpenAI) -> None:
-    served.stub.answer = silent(3)
+    served.stub.answer = silent(10)
     with pytest.raises(openai.InternalServerError, match="silent for too long") as caught:
         chat(client, "stub")
     assert (caught.value.status_code, caught.value.type) == (504, "timeout_error")
 
 
 def test_its_own_timeout_holds(served: Served, client: openai.OpenAI) -> None:
-    served.stub.answer = silent(3)
+    served.stub.answer = silent(10)
     with pytest.raises(openai.APITimeoutError):
         chat(client, "stub", timeout=0.2)
 

@@ -13,7 +13,8 @@ import pytest
 
 from puna_router.control.child_process import TERMINATION_TIMEOUT
 from puna_router.picker import guard
-from tests.router.program import eventually, free_port
+from tests.ports import free_port
+from tests.router.program import eventually
 
 
 class Guarded:
@@ -61,7 +62,7 @@ def test_a_picker_that_dies_is_replaced_at_once(guarded: Guarded) -> None:
         before = guarded.picker()
         before.kill()
         before.wait(10)
-        eventually(guarded.lives, 10)
+        eventually(guarded.lives)
         assert guarded.picker().pid != before.pid
     assert guarded.process.poll() is None
     assert "ended with -9" in guarded.log.read_text()
@@ -72,7 +73,7 @@ def test_a_picker_that_hangs_is_replaced(guarded: Guarded) -> None:
     before.suspend()
     longest = guard.START + (guard.STRIKES + 1) * (guard.PACE + guard.PATIENCE)
     eventually(lambda: not before.is_running(), longest + 20)
-    eventually(guarded.lives, 10)
+    eventually(guarded.lives)
     assert "does not get on" in guarded.log.read_text()
 
 
@@ -95,4 +96,4 @@ def test_a_picker_whose_guard_is_killed_ends_by_itself(guarded: Guarded) -> None
     picker = guarded.picker()
     guarded.process.kill()
     guarded.process.wait(10)
-    eventually(lambda: not picker.is_running(), 10)
+    eventually(lambda: not picker.is_running())

@@ -77,7 +77,7 @@ def test_it_says_that_it_gets_on_and_what_it_has_under_way(start: Start, tmp_pat
     with connect(tmp_path) as connection:
         assert call(connection, 1) == ["hold 65"]
         assert (picker.state().depth, picker.state().waiting) == (1, {"": 1})
-    eventually(lambda: picker.state().cancelled == 1, 2)
+    eventually(lambda: picker.state().cancelled == 1)
     transport = httpx.HTTPTransport(uds=str(tmp_path / STATE_SOCKET))
     with httpx.Client(transport=transport) as client:
         assert client.get("http://picker/state").json() == json.loads(
@@ -90,21 +90,20 @@ def test_it_follows_the_newest_good_document(start: Start, tmp_path: Path) -> No
     picker = start(None)
     assert picker.whole_state().problem == "picker.json has not been written yet"
     picker.configure(NO_HOSTS)
-    eventually(lambda: "chat" in picker.whole_state().endpoints, 2)
+    eventually(lambda: "chat" in picker.whole_state().endpoints)
     unfinished = tmp_path / "x"
     unfinished.write_text("{}")
     unfinished.replace(tmp_path / "picker.json")
-    eventually(lambda: picker.whole_state().problem == "picker.json: endpoints: is missing", 2)
+    eventually(lambda: picker.whole_state().problem == "picker.json: endpoints: is missing")
     assert "chat" in picker.whole_state().endpoints
 
 
 def test_sigterm_ends_it_and_tells_envoy(start: Start, tmp_path: Path) -> None:
     picker = start()
     with connect(tmp_path) as connection:
-        call(connection, 1)
-        began = time.monotonic()
+        # This call may be held for longer than anybody waits for the picker's end.
+        assert call(connection, 1) == ["hold 65"]
         assert picker.stop() == 0
-        assert time.monotonic() - began < 1
         heard = Heard()
         while data := connection.recv(65_536):
             heard.hear(data)
@@ -112,13 +111,13 @@ def test_sigterm_ends_it_and_tells_envoy(start: Start, tmp_path: Path) -> None:
 
 
 def test_with_time_to_drain_it_serves_until_envoy_has_gone(start: Start, tmp_path: Path) -> None:
-    picker = start(NO_HOSTS, "--drain-seconds", "20")
+    picker = start(NO_HOSTS, "--drain-seconds", "600")
     with connect(tmp_path) as connection:
         call(connection, 1)
         picker.process.terminate()
         time.sleep(0.3)
         assert call(connection, 3, b"") == ["hold 65"]
-    assert picker.process.wait(5) == 0
+    assert picker.process.wait(30) == 0
 
 
 def test_a_new_one_takes_the_sockets_of_one_that_died(start: Start, tmp_path: Path) -> None:

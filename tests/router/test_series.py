@@ -21,6 +21,7 @@ TIMINGS = {
 AFTERWARDS = (
     'puna_router_requests_total{code="200"',
     'puna_router_requests_total{code="429",endpoint="chat",key="alice",',
+    'puna_router_failed_requests_total{endpoint="chat",revision="chat-aaaaaaaa"} 1.0',
     'puna_router_refused_total{endpoint="chat",reason="queue_full"}',
     "puna_router_inter_token_seconds_bucket{",
     "puna_router_generated_tokens_total{",

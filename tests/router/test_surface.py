@@ -13,6 +13,13 @@ from tests.router.program import RouterProgram, endpoint, revision
 from tests.router.stub import Stub, Stubs
 
 CHAT = "/v1/chat/completions"
+LINEAGE = {
+    "job": 'tiny "2"',
+    "seed": 7,
+    "dataHash": "d" * 64,
+    "scores": {"perplexity": 12.5},
+    "sha256": "a" * 64,
+}
 
 
 class Pair:
@@ -26,7 +33,7 @@ class Pair:
             folder,
             [
                 endpoint("chat", presets={"precise": {"defaults": {"p": 1}}}),
-                endpoint("code"),
+                endpoint("code", revision() | {"lineage": LINEAGE}),
                 endpoint("soon", revision(), revisions=[]),
             ],
             {"chat": [self.chat.backend()], "code": [self.code.backend()]},
@@ -64,6 +71,13 @@ def error(answer: httpx.Response) -> dict[str, Any]:
     assert found["code"] == answer.status_code
     assert found["request_id"] == answer.headers["x-request-id"]
     return found
+
+
+def test_a_trained_model_says_where_it_comes_from(pair: Pair) -> None:
+    models = {model["id"]: model for model in pair.ask("GET", "/v1/models").json()["data"]}
+    assert models["code"]["lineage"] == [{"revision": revision()["name"]} | LINEAGE]
+    assert pair.ask("GET", "/v1/models/code").json() == models["code"]
+    assert "lineage" not in models["chat"]
 
 
 def test_lists_name_every_endpoint_and_preset(pair: Pair) -> None:

@@ -56,7 +56,7 @@ class Server:
         response = web.StreamResponse()
         await response.prepare(request)
         if script is None:
-            await asyncio.sleep(5)
+            await asyncio.sleep(600)
             return response
         for part in script:
             await response.write(part)
@@ -86,7 +86,7 @@ async def following(server: Server) -> AsyncIterator[Watch]:
 
 
 async def reached(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -147,7 +147,7 @@ async def test_a_list_that_fails_is_tried_again() -> None:
     server = Server()
     server.lists = [503, 403, [pod("a", 1)]]
     async with following(server) as watch:
-        await asyncio.wait_for(watch.listed.wait(), 5)
+        await asyncio.wait_for(watch.listed.wait(), 30)
         assert watch.restarts == 2
 
 

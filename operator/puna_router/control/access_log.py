@@ -5,6 +5,7 @@ The names of series here are Envoy's; `puna_router.metrics` says under which the
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from puna_router.control.errors import METADATA
@@ -18,11 +19,18 @@ _END: Final[Resource] = {"log_type_filter": {"types": ["DownstreamEnd"]}}
 
 ENDPOINT: Final = f"%METADATA(ROUTE:{METADATA}:endpoint)%"
 """Whose route the request had; absent where the router answered by itself."""
-_ENDPOINT: Final = {"name": "endpoint", "value_format": ENDPOINT}
+ENDPOINT_TAG: Final = {"name": "endpoint", "value_format": ENDPOINT}
 _POOL: Final = {"name": "pool", "value_format": f"%UPSTREAM_METADATA({METADATA}:pool)%"}
-_REVISION: Final = {"name": "revision", "value_format": "%UPSTREAM_CLUSTER%"}
+REVISION_TAG: Final = {"name": "revision", "value_format": "%UPSTREAM_CLUSTER%"}
 _KEY: Final = {"name": "key", "value_format": f"%DYNAMIC_METADATA({METADATA}:key)%"}
-_CODE: Final = {"name": "code", "value_format": "%RESPONSE_CODE%"}
+CODE_TAG: Final = {"name": "code", "value_format": "%RESPONSE_CODE%"}
+
+BROKEN: Final = ("UC", "UR", "UPE", "UT", "SI")
+"""Flags of an answer that did not come to its end through no fault of its client."""
+PATIENCE: Final = 5000
+"""Milliseconds after which a client that leaves without an answer has given up."""
+OVER_RATE: Final = "RL"
+"""Flag of an answer to a key over its requests per minute."""
 
 TOKENS: Final = {
     "prompt_tokens": "prompt_n",
@@ -83,16 +91,19 @@ LINE: Final = {
 def access_loggers() -> list[Resource]:
     """Loggers of one listener. Each label value comes from a document, never from a client."""
     return [
-        _lines(),
-        _requests(),
-        _times(),
-        *(_counter(name, _KEY) for name in TOKENS),
-        _counter("generation_milliseconds"),
-        _token_times(),
+        lines(),
+        requests("requests", (ENDPOINT_TAG, _POOL, REVISION_TAG, _KEY, CODE_TAG)),
+        _failed(),
+        requests("abandoned_requests", (ENDPOINT_TAG, REVISION_TAG), abandoned()),
+        _limited(),
+        times(),
+        *(tokens(name, _KEY) for name in TOKENS),
+        tokens("generation_milliseconds"),
+        token_times(),
     ]
 
 
-def _lines() -> Resource:
+def lines(line: Mapping[str, str] = LINE) -> Resource:
     """One line of JSON on standard output for each request but a probe's."""
     probe = {"name": ":path", "string_match": {"exact": "/health"}, "invert_match": True}
     return {
@@ -100,47 +111,89 @@ def _lines() -> Resource:
         "filter": {"and_filter": {"filters": [_END, {"header_filter": {"header": probe}}]}},
         "typed_config": {
             "@type": f"{_TYPES}.access_loggers.stream.v3.StdoutAccessLog",
-            "log_format": {"json_format": LINE, "omit_empty_values": True},
+            "log_format": {"json_format": dict(line), "omit_empty_values": True},
         },
     }
 
 
-def _requests() -> Resource:
-    counter = {
-        "stat": {"name": "requests", "tags": [_ENDPOINT, _POOL, _REVISION, _KEY, _CODE]},
-        "value_fixed": 1,
+def requests(name: str, tags: Iterable[Resource], *filters: Resource) -> Resource:
+    """Count those requests that all filters let pass."""
+    counter = {"stat": {"name": name, "tags": [*tags]}, "value_fixed": 1}
+    return _logger(name, [*filters], {"counters": [counter]})
+
+
+def _failed() -> Resource:
+    """Requests that a client would call failed: what its answer was, or that none came to its end.
+
+    What limits of a key refuse is not among them: it says nothing of whoever would have answered.
+    """
+    broken = {"response_flag_filter": {"flags": list(BROKEN)}}
+    refused = _refused("queue_full|queue_timeout")
+    either = {"or_filter": {"filters": [_status("GE", 500), abandoned(), broken, refused]}}
+    return requests("failed_requests", (ENDPOINT_TAG, REVISION_TAG), either)
+
+
+def abandoned() -> Resource:
+    """Requests whose client waited for long and left without an answer: it has given up.
+
+    Who leaves sooner has changed its mind, as an editor does with every key that is struck. That
+    happens more often the longer an answer takes, and so is no failure: times are told apart.
+    """
+    patience = {"default_value": PATIENCE, "runtime_key": "puna.patience"}
+    waited = {"duration_filter": {"comparison": {"op": "GE", "value": patience}}}
+    return {"and_filter": {"filters": [_status("EQ", 0), waited]}}
+
+
+def _limited() -> Resource:
+    """Requests that limits of their key refuse, for who wants to know of all others."""
+    too_often = {"response_flag_filter": {"flags": [OVER_RATE]}}
+    refused = _refused("key_concurrency|tokens_exhausted")
+    either = {"or_filter": {"filters": [too_often, refused]}}
+    return requests("limited_requests", (ENDPOINT_TAG, REVISION_TAG), either)
+
+
+def _refused(reasons: str) -> Resource:
+    """Requests that the picker refuses for one of some reasons."""
+    matcher = {
+        "filter": METADATA,
+        "path": [{"key": "reason"}],
+        "value": {"string_match": {"safe_regex": {"regex": reasons}}},
     }
-    return _logger("requests", [], {"counters": [counter]})
+    return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
 
 
-def _times() -> Resource:
+def times(prefix: str = "", *filters: Resource) -> Resource:
     """Only for answers that a backend gave: without one the first byte has no time."""
     return _logger(
-        "times",
-        [_sent_on(), _status("GE", 200), _status("LE", 399)],
+        f"{prefix}times",
+        [sent_on(), *filters, _status("GE", 200), _status("LE", 399)],
         {
             "histograms": [
-                _histogram("time_to_first_token", FIRST_BYTE),
-                _histogram("duration", "%DURATION%"),
+                _histogram(f"{prefix}time_to_first_token", FIRST_BYTE),
+                _histogram(f"{prefix}duration", "%DURATION%"),
             ]
         },
     )
 
 
-def _token_times() -> Resource:
+def token_times(prefix: str = "") -> Resource:
+    """Time between tokens, as llama-server reports it."""
     name = "token_milliseconds"
     value = f"%DYNAMIC_METADATA({METADATA}:{name})%"
-    return _logger(name, [_present(name)], {"histograms": [_histogram("inter_token", value)]})
+    histogram = _histogram(f"{prefix}inter_token", value)
+    return _logger(f"{prefix}{name}", [_present(name)], {"histograms": [histogram]})
 
 
-def _counter(name: str, *tags: Resource) -> Resource:
-    stat = {"name": name, "tags": [_ENDPOINT, _REVISION, *tags]}
+def tokens(name: str, *tags: Resource, prefix: str = "") -> Resource:
+    """Add up one of the numbers that answers report."""
+    stat = {"name": f"{prefix}{name}", "tags": [ENDPOINT_TAG, REVISION_TAG, *tags]}
     value = f"%DYNAMIC_METADATA({METADATA}:{name})%"
-    return _logger(name, [_present(name)], {"counters": [{"stat": stat, "value_format": value}]})
+    counter = {"stat": stat, "value_format": value}
+    return _logger(f"{prefix}{name}", [_present(name)], {"counters": [counter]})
 
 
 def _histogram(name: str, value: str) -> Resource:
-    tags = [_ENDPOINT, _REVISION]
+    tags = [ENDPOINT_TAG, REVISION_TAG]
     return {"stat": {"name": name, "tags": tags}, "unit": "Milliseconds", "value_format": value}
 
 
@@ -161,12 +214,12 @@ def _present(key: str) -> Resource:
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
 
 
-def _sent_on() -> Resource:
+def sent_on() -> Resource:
     """Requests that a backend got: the header that led there is taken off on the way."""
     header = {"name": TARGET, "present_match": True, "invert_match": True}
     return {"header_filter": {"header": header}}
 
 
 def _status(operation: str, status: int) -> Resource:
-    value = {"default_value": status, "runtime_key": f"puna.status_{operation.lower()}"}
+    value = {"default_value": status, "runtime_key": f"puna.status_{operation.lower()}_{status}"}
     return {"status_code_filter": {"comparison": {"op": operation, "value": value}}}

@@ -25,7 +25,11 @@ def public_names(config: EndpointConfig) -> tuple[str, ...]:
 
 def model_list(configs: Iterable[EndpointConfig]) -> str:
     """Answer of `GET /v1/models` to those without a key."""
-    cards = [_card(name, config.created) for config in configs for name in public_names(config)]
+    cards = [
+        _card(config, name, known=config.access is None)
+        for config in configs
+        for name in public_names(config)
+    ]
     return _text({"object": "list", "data": cards})
 
 
@@ -49,7 +53,7 @@ def lookup_table(configs: Iterable[EndpointConfig], namespace: str | None) -> di
         if config.strategy is Strategy.PREFIX_AFFINITY:
             table[f"affine/{config.name}"] = ""
         for name in model_names(config):
-            table[f"card/{name}"] = _text(_card(name, config.created))
+            table[f"card/{name}"] = _text(_card(config, name, known=config.access is None))
     if any(config.access for config in known):
         table |= _lists(known)
     return table
@@ -60,9 +64,9 @@ def _lists(known: list[EndpointConfig]) -> dict[str, str]:
     pieces = {"head/v1/models": '{"object":"list","data":[', "head/llm/models": '{"models":['}
     for config in known:
         name = config.name
-        cards = (_text(_card(model, config.created)) for model in model_names(config))
+        cards = (_text(_card(config, model)) for model in model_names(config))
         pieces[f"full/v1/models/{name}"] = ",".join(cards)
-        pieces[f"bare/v1/models/{name}"] = _text(_card(name, config.created))
+        pieces[f"bare/v1/models/{name}"] = _text(_card(config, name, known=False))
         pieces[f"full/llm/models/{name}"] = _text(_line(name, config.presets))
         pieces[f"bare/llm/models/{name}"] = _text(_line(name, ()))
     return {"endpoints": " ".join(config.name for config in known), **pieces}
@@ -76,8 +80,15 @@ def _text(content: Resource) -> str:
     return json.dumps(content, separators=(",", ":"))
 
 
-def _card(name: str, created: int) -> Resource:
-    return {"id": name, "object": "model", "created": created, "owned_by": "puna"}
+def _card(config: EndpointConfig, model: str, *, known: bool = True) -> Resource:
+    """What is told of a model; where it comes from only to those who may know, and once."""
+    card = {"id": model, "object": "model", "created": config.created, "owned_by": "puna"}
+    lineage = [
+        {"revision": item.name} | item.lineage.model_dump(by_alias=True, exclude_none=True)
+        for item in config.revisions
+        if item.lineage is not None and known and model == config.name
+    ]
+    return card | {"lineage": lineage} if lineage else card
 
 
 def _enumerate(names: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from puna_router.config import EndpointConfig
 from puna_router.control.documents import Document
@@ -52,15 +53,28 @@ def choose(
 
 
 def closed(running: Document, newest: EndpointConfig | None) -> Document:
-    """A document with the keys that a newer one requires, if it requires any.
+    """A document without what a newer one takes away, and with the keys that it requires.
 
-    That one is refused, or not judged yet; but what it closes must not stay open meanwhile. It
-    opens nothing.
+    That one is refused, or not judged yet, which takes Envoy up to a second; but what it closes
+    must not stay open meanwhile. It opens nothing.
     """
-    wanted = newest.access if newest else None
-    if wanted is None or running.config is None or running.config.access == wanted:
+    config = running.config
+    if config is None or newest is None:
         return running
-    return replace(running, config=running.config.model_copy(update={"access": wanted}))
+    update: dict[str, Any] = {}
+    if newest.access is not None and config.access != newest.access:
+        update["access"] = newest.access
+    if config.shadow is not None and newest.shadow is None:
+        update["shadow"] = None
+    weights = {revision.name: revision.weight for revision in newest.revisions}
+    left = [revision for revision in config.revisions if weights.get(revision.name)]
+    served = [revision for revision in config.revisions if revision.weight]
+    if left and any(revision not in left for revision in served):
+        update["revisions"] = tuple(
+            revision.model_copy(update={"weight": weights.get(revision.name, 0)})
+            for revision in config.revisions
+        )
+    return replace(running, config=config.model_copy(update=update)) if update else running
 
 
 def culprits(

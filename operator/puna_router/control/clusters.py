@@ -18,6 +18,10 @@ PICKER: Final = "picker"
 """Cluster of the picker; not of any endpoint, for the same reason."""
 CONTROL: Final = "control"
 """Cluster of the control process, as clients reach it."""
+SHADOW: Final = "shadow"
+"""Cluster of the listener for copies of requests."""
+SHADOW_SOCKET: Final = "shadow.sock"
+"""UNIX socket in the shared folder on which Envoy listens for copies, from itself."""
 HOSTS: Final = "hosts"
 """Cluster of the control process, as Envoy asks it for hosts."""
 BUFFER_LIMIT: Final = 32 * 1024 * 1024
@@ -83,16 +87,25 @@ def cluster(
 
 def picker(socket: str) -> Resource:
     """The cluster of the picker."""
-    return {"@type": _CLUSTER, **_grpc(PICKER, socket)}
+    return {"@type": _CLUSTER, **_over_socket(PICKER, socket)}
+
+
+def shadow(socket: str) -> Resource:
+    """The cluster of the listener for copies of requests; they share few connections."""
+    return {
+        "@type": _CLUSTER,
+        "per_connection_buffer_limit_bytes": BUFFER_LIMIT,
+        **_over_socket(SHADOW, socket),
+    }
 
 
 def hosts_service(socket: str) -> Resource:
     """The cluster of what Envoy asks for hosts, as a member of the bootstrap document."""
-    return _grpc(HOSTS, socket)
+    return _over_socket(HOSTS, socket)
 
 
-def _grpc(name: str, socket: str) -> Resource:
-    """A neighbour that speaks gRPC on a UNIX socket."""
+def _over_socket(name: str, socket: str) -> Resource:
+    """A neighbour that speaks HTTP/2 on a UNIX socket."""
     return {
         "name": name,
         "type": "STATIC",

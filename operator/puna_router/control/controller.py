@@ -37,8 +37,9 @@ from puna_router.control.snapshot import Rendered, render
 from puna_router.control.source import Source
 from puna_router.control.status_page import status_page
 from puna_router.control.validate import ValidationFailedError, Validator
-from puna_router.control.world import Served, Site, World, cluster_name
+from puna_router.control.world import Served, Site, World, cluster_name, joined
 from puna_router.metrics import RouterMetrics, ServedNames
+from puna_router.picker.state import EndpointState as PickedState
 from puna_router.picker.state import PickerState
 
 PACE: Final = 0.05
@@ -80,6 +81,8 @@ class Controller:
         self._rendered: Rendered | None = None
         self._choice = Choice({}, {}, pending=True)
         self._running = recall(publisher.layout.applied)
+        self._validated: dict[str, Document] = {}
+        """Documents that Envoy was last asked about."""
         self._complete = False
         self.obstacle: str | None = "Envoy has not taken the first configuration yet"
         """Why nobody should send requests here."""
@@ -104,8 +107,8 @@ class Controller:
                 await self._settle(source, key_file, group)
                 await asyncio.sleep(max(0.0, PACE - (time.monotonic() - began)))
 
-    async def state(self) -> RouterState:
-        """What runs, what is refused, and how Envoy finds each backend."""
+    async def state(self, picker: PickerState | None) -> RouterState:
+        """What runs, what is refused, how Envoy finds backends, and what is under way there."""
         try:
             states = host_states(await self._admin.clusters())
         except AdminError:
@@ -113,8 +116,12 @@ class Controller:
         world = self._world or World()
         served = {found.config.name: found for found in world.endpoints}
         names = sorted({*self._choice.refused, *self._running})
+        picked = picker.endpoints if picker is not None else {}
         return RouterState(
-            endpoints={name: self._endpoint_state(name, served.get(name), states) for name in names}
+            endpoints={
+                name: self._endpoint_state(name, served.get(name), states, picked.get(name))
+                for name in names
+            }
         )
 
     def served_names(self) -> ServedNames:
@@ -128,6 +135,13 @@ class Controller:
                 for revision in served.revisions
             ),
         )
+
+    def revisions(self, endpoint: str) -> tuple[str, ...] | None:
+        """Names of the revisions that are served of an endpoint; None if there is no such one."""
+        for served in (self._world or World()).endpoints:
+            if served.config.name == endpoint:
+                return tuple(revision.name for revision in served.revisions)
+        return None
 
     def status_page(self, endpoint: str, picker: PickerState | None) -> str | None:
         """What clients of an endpoint may know of it; None if there is no such endpoint."""
@@ -153,7 +167,7 @@ class Controller:
         self, source: Source, key_file: KeyFile | None, group: asyncio.TaskGroup
     ) -> None:
         newest = source.documents()
-        self._choice = choose(newest, self._judge, self._running)
+        self._choice = choose(newest, self._judge, self._last_good())
         if self._choice.pending and (self._validation is None or self._validation.done()):
             self._validation = group.create_task(self._validate(newest))
         if key_file is not None and key_file.key is None:
@@ -169,6 +183,18 @@ class Controller:
             self._accept(self._choice.documents)
             return
         await self._publish(world)
+
+    def _last_good(self) -> dict[str, Document]:
+        """What may run while a newer document has no verdict yet, by endpoint.
+
+        An Envoy that has just started runs nothing: then it is what was found good since.
+        """
+        found = {
+            endpoint: document
+            for endpoint, document in self._validated.items()
+            if document.config is not None and self._judge(document.config) == Verdict()
+        }
+        return found | self._running
 
     def _accept(self, documents: dict[str, Document]) -> None:
         """Note what Envoy runs; a document may be worded anew and mean the same."""
@@ -274,12 +300,17 @@ class Controller:
                 await asyncio.sleep(VALIDATION_PACE)
             else:
                 break
+        self._validated = dict(documents)
         running = [document.config for document in self._running.values() if document.config]
         self._validator.forget_all_but([*configs, *running])
         self.wake()
 
     def _endpoint_state(
-        self, name: str, served: Served | None, states: Mapping[HostKey, HostHealth | None]
+        self,
+        name: str,
+        served: Served | None,
+        states: Mapping[HostKey, HostHealth | None],
+        picked: PickedState | None,
     ) -> EndpointState:
         running = self._running.get(name)
         refused = self._choice.refused.get(name)
@@ -288,7 +319,7 @@ class Controller:
             phase=EndpointPhase.REJECTED if refused else EndpointPhase.APPLIED,
             message=refused,
             access=self._access_problem(served) if served else None,
-            backends=_backend_states(served, states) if served else (),
+            backends=_backend_states(served, states, picked) if served else (),
         )
 
     def _access_problem(self, served: Served) -> str | None:
@@ -311,13 +342,19 @@ def _contested(endpoints: Iterable[Served]) -> frozenset[HostKey]:
 
 
 def _backend_states(
-    served: Served, states: Mapping[HostKey, HostHealth | None]
+    served: Served,
+    states: Mapping[HostKey, HostHealth | None],
+    picked: PickedState | None,
 ) -> tuple[BackendState, ...]:
     clusters = [cluster_name(served.config.name, revision.name) for revision in served.revisions]
 
     def usable(backend: Backend) -> bool:
         found = (states.get((name, backend.address, backend.port)) for name in clusters)
         return any(health is not None and health.usable for health in found)
+
+    def in_flight(backend: Backend) -> int | None:
+        host = picked.hosts.get(joined(backend.address, backend.port)) if picked else None
+        return host.in_flight if host is not None else None
 
     return tuple(
         BackendState(
@@ -326,6 +363,7 @@ def _backend_states(
             process=backend.process,
             pod=backend.pod,
             healthy=usable(backend),
+            in_flight=in_flight(backend),
         )
         for backend in served.backends
     )

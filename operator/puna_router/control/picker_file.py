@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from puna_router.control.health import HostKey
-from puna_router.control.world import Host, Served, World, cluster_name
+from puna_router.control.world import Host, Served, World, cluster_name, shadowed
 from puna_router.picker.config import (
     PickerConfig,
     PickerEndpoint,
     PickerHost,
     PickerKey,
     PickerQueue,
+    PickerShadow,
     Strategy,
 )
 
@@ -61,20 +62,40 @@ def _endpoint(
         queue=PickerQueue(config.queue.max_depth, config.queue.timeout_seconds),
         expected=max(wanted, len(unseen)),
         keys=keys,
+        shadow=_shadow(served),
+    )
+
+
+def _shadow(served: Served) -> PickerShadow | None:
+    """Copies go to a revision's own servers; where requests do too, a slot of each is for those.
+
+    An external server is everybody's: how it answers says nothing about the revision.
+    """
+    revision = shadowed(served.config)
+    if revision is None:
+        return None
+    shared = (other.weight > 0 for other in served.revisions if other.process == revision.process)
+    return PickerShadow(
+        cluster=cluster_name(served.config.name, revision.name),
+        addresses=tuple(host.joined for host in served.hosts(revision) if host.external is None),
+        spare=1 if any(shared) else 0,
     )
 
 
 def _hosts(members: Iterable[tuple[str, Host]], usable: frozenset[HostKey]) -> Iterable[PickerHost]:
-    """Each address once, with all clusters that it is in."""
+    """Each address once, with the clusters in which Envoy sends requests there, else with all."""
     found: dict[tuple[str, int], list[tuple[str, Host]]] = {}
     for cluster, host in members:
         found.setdefault((host.address, host.port), []).append((cluster, host))
     for _, places in sorted(found.items()):
         _, host = places[0]
+        clusters = tuple(cluster for cluster, _ in places)
+        # A cluster that is new looks at hosts for itself: until it has, its requests go to others.
+        seen = tuple(cluster for cluster in clusters if host.key(cluster) in usable)
         yield PickerHost(
             address=host.joined,
             slots=host.slots,
-            clusters=tuple(cluster for cluster, _ in places),
-            healthy=any(host.key(cluster) in usable for cluster, _ in places),
+            clusters=seen or clusters,
+            healthy=bool(seen),
             priority=host.priority,
         )

@@ -19,9 +19,11 @@ from puna_router.control.files import Layout, write
 from puna_router.control.hosts.service import HostsService
 from puna_router.control.keys.limits import LIMITS_FILTER
 from puna_router.control.listener import LISTENER, ROUTES
+from puna_router.control.picker_client import picker_state
 from puna_router.control.select_filter import SELECT_FILTER, closes
 from puna_router.control.snapshot import Snapshot, discovery_response
 from puna_router.control.world import Resource
+from puna_router.picker.follow import version_of
 
 STEP_TIMEOUT: Final = 1.0
 """Longest wait for Envoy between two steps, in seconds; then the next is taken all the same."""
@@ -69,6 +71,8 @@ class Publisher:
     layout: Layout
     admin: Admin
     hosts: HostsService
+    picker: Path
+    """UNIX socket of the picker's account of itself."""
     writes: int = 0
     """Files written so far."""
     _expected: dict[str, str] = field(default_factory=dict)
@@ -103,11 +107,13 @@ class Publisher:
         if last is None or last.limits is not snapshot.limits:
             self._write("limits", LIMITS_FILTER, [snapshot.limits])
         routes_changed = await self._publish_routes(snapshot, last)
-        if last is None or last.listener is not snapshot.listener:
-            self._write("lds", "lds", [snapshot.listener])
+        if last is None or _listeners(last) != _listeners(snapshot):
+            self._write("lds", "lds", _listeners(snapshot))
         gone = present.keys() - snapshot.clusters.keys()
         if routes_changed and (gone or emptied):
             await self._until("routes", self._runs("rds"))
+        if gone or any(_has_hosts(last, name) for name in emptied):
+            await self._until_picked_anew()
         self.hosts.put({name: snapshot.hosts[name] for name in emptied})
         if gone or self._clusters is not snapshot.clusters:
             self._write_clusters(snapshot.clusters)
@@ -219,6 +225,22 @@ class Publisher:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, PAUSES[1])
 
+    async def _until_picked_anew(self) -> None:
+        """Wait until the picker follows the newest document, and sends nothing to old clusters.
+
+        One that is away sends nothing anywhere, and one that refuses the document never will.
+        """
+        if not (self.layout.picker.exists() and self.picker.exists()):
+            return
+        version = version_of(self.layout.picker.read_bytes())
+        deadline = asyncio.get_running_loop().time() + STEP_TIMEOUT
+        while asyncio.get_running_loop().time() < deadline:
+            state = await picker_state(self.picker)
+            if state is not None and (state.version == version or state.problem is not None):
+                return
+            await asyncio.sleep(PAUSES[1])
+        logger.warning(f"the picker did not take its document within {STEP_TIMEOUT} s")
+
     async def _stats(self) -> dict[str, str]:
         """Versions and counters; empty while Envoy does not answer."""
         try:
@@ -232,6 +254,16 @@ class Publisher:
             return tuple(await self.admin.error_details()) or ("refused without a reason",)
         except AdminError as error:
             return (str(error),)
+
+
+def _has_hosts(snapshot: Snapshot | None, cluster: str) -> bool:
+    hosts = None if snapshot is None else snapshot.hosts.get(cluster)
+    return hosts is not None and bool(hosts["endpoints"])
+
+
+def _listeners(snapshot: Snapshot) -> list[Resource]:
+    shadow = [] if snapshot.shadow is None else [snapshot.shadow]
+    return [snapshot.listener, *shadow]
 
 
 def read_clusters(path: Path) -> dict[str, Resource]:

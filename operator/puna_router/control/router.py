@@ -32,6 +32,7 @@ from puna_router.control.source import FileSource, NamespaceSource, Source
 from puna_router.control.validate import Validator
 from puna_router.control.world import HOSTS_SOCKET, Site
 from puna_router.metrics import RouterMetrics
+from puna_router.picker.config import STATE_SOCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class Router:
         self._hosts = HostsService()
         self._controller = Controller(
             site,
-            publisher=Publisher(layout, self.admin, self._hosts),
+            publisher=Publisher(
+                layout, self.admin, self._hosts, Path(site.socket_directory) / STATE_SOCKET
+            ),
             admin=self.admin,
             validator=Validator(settings.envoy),
             meter=self._meter,

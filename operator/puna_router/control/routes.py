@@ -8,32 +8,43 @@ from __future__ import annotations
 
 from typing import Final
 
-from puna_router.config import EndpointConfig, PresetConfig, Stickiness
+from puna_router.config import EndpointConfig, PresetConfig, RevisionConfig, Stickiness
 from puna_router.control import catalogue
 from puna_router.control.clusters import CONTROL, NO_BACKENDS
 from puna_router.control.errors import METADATA
-from puna_router.control.headers import CLIENT, CLUSTER, HIDDEN, SESSION, SLOTS, TARGET
-from puna_router.control.listener import (
+from puna_router.control.filters import (
     COUNTING_FILTER,
+    GUARD,
     PICKING_FILTER,
     PINNING_FILTER,
-    ROUTES,
+    SPLICE_AND_GUARD,
     SPLICE_FILTER,
+    TIMINGS_FILTER,
+    USAGE_FILTER,
 )
+from puna_router.control.headers import CLIENT, CLUSTER, HIDDEN, SESSION, SLOTS, TARGET
+from puna_router.control.listener import ROUTES
+from puna_router.control.select_filter import SELECT_FILTER
+from puna_router.control.shadow import shadow_target
 from puna_router.control.shares import Shares, shares
 from puna_router.control.splice import filter_context
-from puna_router.control.world import Resource, Served, World, cluster_name
+from puna_router.control.world import Resource, Served, World, cluster_name, shadowed
 
 DIRECT_RESPONSE_LIMIT: Final = 8 * 1024 * 1024
 """Largest model list, in bytes; Envoy's own limit is 4 KiB."""
 COUNTED: Final = ".*/(completions?|infill|messages|responses|transcriptions|generate|stream)"
 """Paths, by how they end, whose requests take a slot, and whose answers hold token counts."""
+USAGE: Final = ".*/(messages|responses)"
+"""Those of them whose answers may hold their counts elsewhere than in `timings`."""
 UNCOUNTED: Final = ".*/(embeddings?|rerank|reranking)"
 """Paths whose requests take a slot; their answers hold no token counts, and may be larger than what
 is held to look for some."""
 WAIT_MARGIN: Final = 10
 """How much longer than the longest wait a waiting request may be silent, in seconds."""
+_COUNTING: Final = (COUNTING_FILTER, TIMINGS_FILTER, USAGE_FILTER)
 _LUA: Final = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.LuaPerRoute"
+_SPLICES_NOTHING: Final = {"@type": _LUA, "disabled": True}
+_GUARDS: Final = {"@type": _LUA, "name": GUARD}
 _UNCHECKED: Final = {
     "match": {"prefix": "/"},
     "direct_response": {
@@ -79,21 +90,49 @@ def endpoint_hosts(served: Served, world: World) -> list[Resource]:
     plain = _host(config, config.name, chosen, None)
     page = _status(config.name)
     plain["routes"].insert(0, _admitted(page) if config.access else page)
-    return [
-        plain,
-        *(
-            _host(config, f"{config.name}:{name}", chosen, config.presets[name])
-            for name in sorted(config.presets)
-        ),
-    ]
+    named = [(f"{config.name}:{name}", config.presets[name]) for name in sorted(config.presets)]
+    hosts = [plain, *(_host(config, name, chosen, preset) for name, preset in named)]
+    shadow = shadowed(config)
+    if shadow is not None:
+        copied = [(config.name, shadow.preset), *named]
+        hosts += [_shadow_host(config, name, shadow, preset) for name, preset in copied]
+    return hosts
 
 
-def _belongs(endpoint: str) -> Resource:
+def _shadow_host(
+    config: EndpointConfig, name: str, revision: RevisionConfig, preset: PresetConfig
+) -> Resource:
+    """Where copies of the requests for one model name go; no client can name it.
+
+    The counting filter is off on the first route that such a request meets, as for all others. No
+    other server is tried, and each copy ends its connection: the server may end it first.
+    """
+    target = shadow_target(name)
+    action: Resource = {"timeout": "0s", "cluster": cluster_name(config.name, revision.name)}
+    uncounted = {"safe_regex": {"regex": UNCOUNTED}}
+    routes = (
+        _route(f"{target} uncounted", uncounted, action, config.idle_timeout_seconds)
+        | _without(COUNTING_FILTER),
+        _route(target, {"prefix": "/"}, action, config.idle_timeout_seconds),
+    )
+    ends = {"header": {"key": "connection", "value": "close"}}
+    return {
+        "name": target,
+        "domains": [target],
+        "typed_per_filter_config": _splice(preset, config),
+        "request_headers_to_add": [{**ends, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
+        "routes": [route | _belongs(config.name) for route in routes],
+    }
+
+
+def _belongs(endpoint: str, spliced: Resource | None = None) -> Resource:
     """Metadata of a route: the endpoint that requests by it are logged and counted under.
 
-    The route says it for nothing; a filter that told it would pay with every request.
+    The route says it for nothing; a filter that told it would pay with every request. `spliced` is
+    what the selecting filter splices.
     """
-    return {"metadata": {"filter_metadata": {METADATA: {"endpoint": endpoint}}}}
+    told = {METADATA: {"endpoint": endpoint}, **({SELECT_FILTER: spliced} if spliced else {})}
+    return {"metadata": {"filter_metadata": told}}
 
 
 def _status(endpoint: str) -> Resource:
@@ -127,11 +166,23 @@ def _host(
     ]
     if config.access:
         routes = [*map(_admitted, routes), _UNCHECKED]
+    # The selecting filter has the body already, but does not know the revision. The other one holds
+    # 2 KiB of each stream until its end, so it is off where no revision differs and none is copied.
+    # A server outside the cluster is not trusted with Envoy's life.
+    by_revision = any(one != presets[0] for one in presets) or any(
+        _copied(config, revision) for revision, _ in chosen
+    )
+    context = filter_context(presets[0], config.keep_alive_seconds)
+    belongs = _belongs(config.name, None if by_revision else context)
     return {
         "name": name,
         "domains": [name],
-        "typed_per_filter_config": _splice(presets[0], config),
-        "routes": [route | _belongs(config.name) for route in routes],
+        "typed_per_filter_config": (
+            _splice(presets[0], config)
+            if by_revision
+            else {SPLICE_FILTER: _GUARDS if config.external else _SPLICES_NOTHING}
+        ),
+        "routes": [route | belongs for route in routes],
     }
 
 
@@ -181,8 +232,9 @@ def _destination(config: EndpointConfig, chosen: Shares, presets: list[PresetCon
     members: list[Resource] = []
     for (revision, weight), preset in zip(chosen, presets, strict=True):
         member: Resource = {"name": cluster_name(config.name, revision.name), "weight": weight}
-        if preset != presets[0]:
-            member["typed_per_filter_config"] = _splice(preset, config)
+        copied = _copied(config, revision)
+        if preset != presets[0] or copied:
+            member["typed_per_filter_config"] = _splice(preset, config, copied)
         members.append(member)
     if config.stickiness is Stickiness.KEY:
         return {
@@ -192,9 +244,18 @@ def _destination(config: EndpointConfig, chosen: Shares, presets: list[PresetCon
     return {"weighted_clusters": {"clusters": members}}
 
 
-def _splice(preset: PresetConfig, config: EndpointConfig) -> Resource:
-    context = filter_context(preset, config.keep_alive_seconds)
-    return {SPLICE_FILTER: {"@type": _LUA, "filter_context": context}}
+def _copied(config: EndpointConfig, revision: RevisionConfig) -> int:
+    """Percent of a revision's requests that are copied: none of those of whom copies go to."""
+    shadow = shadowed(config)
+    if config.shadow is None or shadow is None or shadow.name == revision.name:
+        return 0
+    return config.shadow.percent
+
+
+def _splice(preset: PresetConfig, config: EndpointConfig, copied: int = 0) -> Resource:
+    context = filter_context(preset, config.keep_alive_seconds, copied)
+    guarded = {"name": SPLICE_AND_GUARD} if config.external else {}
+    return {SPLICE_FILTER: {"@type": _LUA, "filter_context": context, **guarded}}
 
 
 def _retry_policy(retries: int) -> Resource:
@@ -223,11 +284,12 @@ def _own_pages(configs: list[EndpointConfig]) -> Resource:
             _page("/health", '{"status":"ok"}'),
             _page("/v1/models", catalogue.model_list(configs)),
             _page("/llm/models", catalogue.endpoint_list(configs)),
-            {**_unrouted({"safe_regex": {"regex": UNCOUNTED}}), **_without(COUNTING_FILTER)},
-            _unrouted({"safe_regex": {"regex": COUNTED}}),
+            {**_unrouted({"safe_regex": {"regex": UNCOUNTED}}), **_without(*_COUNTING)},
+            {**_unrouted({"safe_regex": {"regex": USAGE}}), **_without(TIMINGS_FILTER)},
+            {**_unrouted({"safe_regex": {"regex": COUNTED}}), **_without(USAGE_FILTER)},
             {
                 **_unrouted({"prefix": "/"}),
-                **_without(COUNTING_FILTER, PICKING_FILTER, PINNING_FILTER),
+                **_without(*_COUNTING, PICKING_FILTER, PINNING_FILTER),
             },
         ],
     }
@@ -253,7 +315,7 @@ def _page(path: str, body: str) -> Resource:
     return {
         "name": path,
         "match": {"path": path},
-        **_without(COUNTING_FILTER, PICKING_FILTER, PINNING_FILTER),
+        **_without(*_COUNTING, PICKING_FILTER, PINNING_FILTER),
         "direct_response": {"status": 200, "body": {"inline_string": body}},
         "response_headers_to_add": [
             {

@@ -8,8 +8,9 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-_SELECT: Final = ("sha256", "access", "prefix", "select")
-_SPLICE: Final = ("json", "surface", "splice")
+_SELECT: Final = ("sha256", "access", "prefix", "splice", "select")
+_SPLICE: Final = ("json", "surface", "copy", "splice", "splice_revision")
+_GUARD: Final = ("guard", "guard_response")
 _SPECIAL: Final = re.compile(rb"[^ !#-\[\]-~]")
 """Bytes that stand in a literal as numbers: all but printable ASCII, and what ends or escapes."""
 
@@ -29,6 +30,16 @@ def select_script(catalogue: Mapping[str, str]) -> str:
 def splice_script() -> str:
     """The splicing filter."""
     return "\n".join(map(_module, _SPLICE))
+
+
+@cache
+def guard_script(event_limit: int, *, splices: bool) -> str:
+    """The guard of streams from servers outside the cluster, with the splicing filter or alone.
+
+    `event_limit` is the size in bytes above which the counting filters forget an event.
+    """
+    limit = f"local EVENT_LIMIT = {event_limit}"
+    return "\n".join((limit, *map(_module, (*_SPLICE, *_GUARD) if splices else _GUARD)))
 
 
 def lua_string(text: str) -> str:

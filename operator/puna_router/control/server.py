@@ -11,6 +11,7 @@ from aiohttp import web
 from puna_router.control.admin import Admin, AdminError
 from puna_router.control.controller import Controller
 from puna_router.control.picker_client import picker_state
+from puna_router.control.samples import read_samples
 from puna_router.control.world import CONTROL_SOCKET
 from puna_router.metrics import ENVOY_STATS, RouterMetrics
 from puna_router.picker.config import STATE_SOCKET
@@ -42,7 +43,7 @@ async def control_server(
         return web.json_response({"status": "not ready", "message": problem}, status=503)
 
     async def state(_: web.Request) -> web.Response:
-        document = (await controller.state()).to_json()
+        document = (await controller.state(await picker_state(picker))).to_json()
         return web.Response(text=document, content_type="application/json")
 
     async def series(_: web.Request) -> web.Response:
@@ -52,6 +53,17 @@ async def control_server(
             envoys = ""
         body = metrics.exposition(envoys, await picker_state(picker), controller.served_names())
         return web.Response(body=body, headers={"content-type": metrics.TYPE})
+
+    async def samples(request: web.Request) -> web.Response:
+        endpoint = request.match_info["endpoint"]
+        revisions = controller.revisions(endpoint)
+        if revisions is None:
+            raise web.HTTPNotFound
+        try:
+            found = await read_samples(admin, endpoint, revisions)
+        except AdminError as error:
+            raise web.HTTPServiceUnavailable(text=str(error)) from error
+        return web.Response(text=found.to_json(), content_type="application/json")
 
     async def status(request: web.Request) -> web.Response:
         page = controller.status_page(request.match_info["endpoint"], await picker_state(picker))
@@ -67,6 +79,7 @@ async def control_server(
             web.get("/ready", ready),
             web.get("/state", state),
             web.get("/metrics", series),
+            web.get("/samples/{endpoint}", samples),
             web.get("/endpoints/{endpoint}/status", status),
         ]
     )

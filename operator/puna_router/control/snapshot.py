@@ -10,13 +10,22 @@ from hashlib import sha256
 from typing import Final
 
 from puna_router.config import EndpointConfig
-from puna_router.control.clusters import cluster, control, load_assignment, no_backends, picker
+from puna_router.control.clusters import (
+    SHADOW_SOCKET,
+    cluster,
+    control,
+    load_assignment,
+    no_backends,
+    picker,
+    shadow,
+)
 from puna_router.control.external import ExternalServer
 from puna_router.control.keys.limits import LIMITS_FILTER, limits
 from puna_router.control.keys.ring import KeyRing
 from puna_router.control.listener import ROUTES, listener
 from puna_router.control.routes import route_configuration
 from puna_router.control.select_filter import SELECT_FILTER, looked_up, select_filter
+from puna_router.control.shadow import shadow_listener
 from puna_router.control.shares import Shares, shares
 from puna_router.control.world import (
     CONTROL_SOCKET,
@@ -26,6 +35,7 @@ from puna_router.control.world import (
     Site,
     World,
     cluster_name,
+    shadowed,
 )
 from puna_router.picker.config import SOCKET
 
@@ -50,6 +60,8 @@ class Snapshot:
     """Configuration of the filter that selects the virtual host."""
     table: Mapping[str, str]
     """What that filter looks things up in."""
+    shadow: Resource | None = None
+    """Listener for copies of requests, if any are made."""
     clusters: dict[str, Resource] = field(default_factory=dict)
     hosts: dict[str, Resource] = field(default_factory=dict)
     """Hosts by cluster name."""
@@ -133,6 +145,7 @@ def render(world: World, site: Site, previous: Rendered | None = None) -> Render
         limits=limited,
         select=select,
         table=table,
+        shadow=_shadow(world, site, previous),
         clusters=clusters,
         hosts=hosts,
     )
@@ -153,6 +166,14 @@ def file_source(site: Site, kind: str, name: str) -> Resource:
     return {"resource_api_version": "V3", "path_config_source": path}
 
 
+def _shadow(world: World, site: Site, previous: Rendered | None) -> Resource | None:
+    if not any(shadowed(served.config) for served in world.endpoints):
+        return None
+    known = previous.snapshot.shadow if previous is not None else None
+    socket = f"{site.socket_directory}/{SHADOW_SOCKET}"
+    return known or shadow_listener(socket, {"rds": _rds(site)})
+
+
 def _clusters(world: World, site: Site) -> dict[str, Resource]:
     fixed = (
         no_backends(),
@@ -160,6 +181,9 @@ def _clusters(world: World, site: Site) -> dict[str, Resource]:
         control(f"{site.socket_directory}/{CONTROL_SOCKET}"),
     )
     found = {resource["name"]: resource for resource in fixed}
+    if any(shadowed(served.config) for served in world.endpoints):
+        copies = shadow(f"{site.socket_directory}/{SHADOW_SOCKET}")
+        found[copies["name"]] = copies
     for served in world.endpoints:
         for revision in served.revisions:
             name = cluster_name(served.config.name, revision.name)

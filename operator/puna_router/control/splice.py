@@ -13,8 +13,8 @@ LIMITS: Final = ("n_predict", "max_tokens", "max_completion_tokens", "max_output
 place, so a default may stand only where the client names none, and a forced one takes all."""
 
 
-def filter_context(preset: PresetConfig, keep_alive_seconds: int) -> Resource:
-    """What the splice filter needs to know of one preset.
+def filter_context(preset: PresetConfig, keep_alive_seconds: int, copied: int = 0) -> Resource:
+    """What the splice filter needs to know of one preset, and percent of requests that are copied.
 
     Raises:
         ValueError: A value has no JSON form, such as infinity.
@@ -28,6 +28,7 @@ def filter_context(preset: PresetConfig, keep_alive_seconds: int) -> Resource:
         "defaults": members(defaults),
         "limit": members(limits),
         "forced": members(_forced(preset.forced)),
+        "copied": str(copied) if copied else "",
         "system": "" if preset.system_prompt is None else _text(preset.system_prompt),
     }
     return {key: value for key, value in context.items() if value}

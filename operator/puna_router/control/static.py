@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from puna_router.config import EndpointConfig, QueueConfig
 from puna_router.control.bootstrap import process
-from puna_router.control.clusters import cluster, control, load_assignment, no_backends, picker
+from puna_router.control.clusters import (
+    cluster,
+    control,
+    load_assignment,
+    no_backends,
+    picker,
+    shadow,
+)
 from puna_router.control.keys.limits import limits
 from puna_router.control.listener import listener
 from puna_router.control.routes import route_configuration
 from puna_router.control.select_filter import looked_up, select_filter
-from puna_router.control.world import Resource, Served, Site, World, cluster_name, revisions
+from puna_router.control.shadow import shadow_listener
+from puna_router.control.world import (
+    Resource,
+    Served,
+    Site,
+    World,
+    cluster_name,
+    revisions,
+    shadowed,
+)
 
 _SOCKET = "/run/puna/any.sock"
 _SITE = Site(directory="/run/puna", listen="127.0.0.1", port=8080)
@@ -38,14 +54,16 @@ def static_configuration(configs: tuple[EndpointConfig, ...]) -> Resource:
     routes = _untyped(route_configuration(world))
     select = {"typed_config": select_filter(looked_up(world, "default"))}
     limited = {"typed_config": limits(configs, {}, 1)}
+    listeners = [listener(_SITE, {"route_config": routes}, select, limited)]
+    fixed = [no_backends(), picker(_SOCKET), control(_SOCKET)]
+    if any(map(shadowed, configs)):
+        listeners.append(shadow_listener(_SOCKET, {"route_config": routes}))
+        fixed.append(shadow(_SOCKET))
     return {
         **process("/run/puna/admin.sock", "/dev/null"),
         "static_resources": {
-            "listeners": [_untyped(listener(_SITE, {"route_config": routes}, select, limited))],
-            "clusters": [
-                _untyped(resource)
-                for resource in (*clusters, no_backends(), picker(_SOCKET), control(_SOCKET))
-            ],
+            "listeners": [_untyped(resource) for resource in listeners],
+            "clusters": [_untyped(resource) for resource in (*clusters, *fixed)],
         },
     }
 

@@ -44,8 +44,7 @@ class Host:
     @property
     def joined(self) -> str:
         """Address and port as Envoy writes them."""
-        address = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{address}:{self.port}"
+        return joined(self.address, self.port)
 
     def key(self, cluster: str) -> HostKey:
         """The host as a member of a cluster."""
@@ -134,6 +133,19 @@ class Site:
     def socket_directory(self) -> str:
         """Folder by which UNIX sockets are reached."""
         return self.sockets or self.directory
+
+
+def joined(address: str, port: int) -> str:
+    """Address and port as Envoy writes them."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def shadowed(config: EndpointConfig) -> RevisionConfig | None:
+    """The revision that copies of an endpoint's requests go to, if any do."""
+    if config.shadow is None:
+        return None
+    wanted = config.shadow.revision
+    return next((revision for revision in config.revisions if revision.name == wanted), None)
 
 
 def revisions(config: EndpointConfig) -> tuple[RevisionConfig, ...]:

@@ -1,5 +1,5 @@
--- Chooses the virtual host of a request, that is its endpoint and preset, from path, Host header and body. What
--- exists is looked up in CATALOGUE, a table that is put in front of this module.
+-- Chooses the virtual host of a request, that is its endpoint and preset, from path, Host header and body, and splices
+-- the preset. What exists is looked up in CATALOGUE, a table that is put in front of this module.
 
 local GENERATE = { ["/llm/generate"] = "false", ["/llm/generate/stream"] = "true" }
 local OWN_PAGES = { ["/health"] = true, ["/v1/models"] = true, ["/llm/models"] = true }
@@ -220,10 +220,9 @@ function envoy_on_request(handle)
   if not endpoint then
     return
   end
-  if GENERATE[path] then
-    headers:replace(STREAM, "to be " .. GENERATE[path])
-  elseif stream == "true" then
-    headers:replace(STREAM, stream)
+  local streams = GENERATE[path] and "to be " .. GENERATE[path] or stream == "true" and stream or nil
+  if streams then
+    headers:replace(STREAM, streams)
   end
   if entry.slot then
     describe(handle, headers, entry, endpoint, text, found)
@@ -234,4 +233,9 @@ function envoy_on_request(handle)
   headers:replace(":path", rest .. query)
   headers:replace(TARGET, preset and endpoint .. ":" .. preset or endpoint)
   handle:clearRouteCache()
+  -- Of the route that this leads to; empty where the preset depends on the revision, which is chosen later.
+  local given = handle:metadata()
+  if given:get("keep_alive") then
+    splice_body(handle, entry, given, streams)
+  end
 end

@@ -1,7 +1,7 @@
 -- Splices preset and keep-alive into a body as bytes. llama-server keeps the last of duplicate keys, so what stands
--- in front is a default and what stands behind is forced. The texts come with the chosen revision, as filter context.
+-- in front is a default and what stands behind is forced. The texts come with the route, as `given`.
 
-local WANTED = {
+local SPLICED = {
   messages = true, system = true, instructions = true,
   n_predict = true, max_tokens = true, max_completion_tokens = true, max_output_tokens = true,
 }
@@ -61,7 +61,7 @@ end
 
 -- The body with everything spliced in; nil if it is no JSON object.
 local function spliced(text, entry, context, forced_stream)
-  local found = scan_document(text, WANTED)
+  local found = scan_document(text, SPLICED)
   if not found then
     return nil
   end
@@ -106,16 +106,13 @@ local function spliced(text, entry, context, forced_stream)
   return table.concat(out)
 end
 
-function envoy_on_request(handle)
-  local headers = handle:headers()
-  if headers:get(TARGET) == NO_TARGET then
+-- Splice into the body of a request for `entry` what `given` holds; `stream` is what its header STREAM says, or nil.
+-- It does not return where it refuses the request.
+local function splice_body(handle, entry, given, stream)
+  if entry.body ~= "json" or not (entry.sampling or entry.system) then
     return
   end
-  local entry = SURFACE[string.match(headers:get(":path"), "^[^?]*")]
-  if not entry or entry.body ~= "json" or not (entry.sampling or entry.system) then
-    return
-  end
-  local stream, given = headers:get(STREAM) or "", handle:filterContext()
+  stream = stream or ""
   local context = {
     keep_alive = string.sub(stream, -4) == "true" and given:get("keep_alive") or nil,
     defaults = given:get("defaults"),

@@ -57,9 +57,19 @@ def filter_usable(hosts: Iterable[PickerHost], cluster: str | None) -> tuple[str
     return tuple(host.address for host in healthy if host.priority == first)
 
 
-def filter_free(servers: Iterable[Server]) -> list[Server]:
-    """Servers with a free slot."""
-    return [server for server in servers if server.in_flight < server.slots]
+def filter_free(servers: Sequence[Server]) -> list[Server]:
+    """Servers with a free slot; where none has one, those on which a copy gives way."""
+    free = [server for server in servers if server.in_flight < server.slots]
+    return free or [
+        server
+        for server in servers
+        if server.yielding and server.in_flight - server.yielding < server.slots
+    ]
+
+
+def filter_spare(servers: Iterable[Server], spare: int) -> list[Server]:
+    """Servers with more than so many free slots."""
+    return [server for server in servers if server.slots - server.in_flight > spare]
 
 
 def score(

@@ -64,11 +64,22 @@ class PickerHost:
     slots: int
     """Requests that it works on at once, for all routers together."""
     clusters: tuple[str, ...]
-    """Envoy clusters that it is a host of."""
+    """Envoy clusters that it is a host of; of those only the ones where it is healthy, if any."""
     healthy: bool = True
     """Whether Envoy sends requests there."""
     priority: int = 0
     """Gets requests only while its cluster has no healthy host of a lower number."""
+
+
+@dataclass(frozen=True, slots=True)
+class PickerShadow:
+    """Where copies of requests go, whose answers nobody waits for."""
+
+    cluster: str
+    addresses: tuple[str, ...]
+    """Servers that may get some."""
+    spare: int = 0
+    """Slots of each that no copy takes: others' requests go there too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,8 @@ class PickerEndpoint:
     """Servers that are wanted: while some are, requests wait for the first healthy one."""
     keys: Mapping[str, PickerKey] = field(default_factory=dict)
     """Limits by name of the key; a key that is not here has none."""
+    shadow: PickerShadow | None = None
+    """Where copies of requests go; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +140,9 @@ class PickerConfig:
 
 
 def _written(endpoint: PickerEndpoint) -> dict[str, Any]:
+    shadow = endpoint.shadow
     return {
+        **({} if shadow is None else {"shadow": _written_shadow(shadow)}),
         "strategy": endpoint.strategy.value,
         "queue": {
             "maxDepth": endpoint.queue.max_depth,
@@ -152,6 +167,14 @@ def _written(endpoint: PickerEndpoint) -> dict[str, Any]:
     }
 
 
+def _written_shadow(shadow: PickerShadow) -> dict[str, Any]:
+    return {
+        "cluster": shadow.cluster,
+        "addresses": list(shadow.addresses),
+        "spare": shadow.spare,
+    }
+
+
 def _endpoint(members: Members) -> PickerEndpoint:
     strategy = members.text("strategy")
     if strategy not in set(Strategy):
@@ -164,6 +187,7 @@ def _endpoint(members: Members) -> PickerEndpoint:
         queue=_queue(members.object("queue")),
         expected=members.integer("expected"),
         keys={name: _key(found) for name, found in members.named_objects("keys")},
+        shadow=members.optional(lambda name: _shadow(members.object(name)), "shadow"),
     )
     members.end()
     return endpoint
@@ -176,6 +200,16 @@ def _queue(members: Members) -> PickerQueue:
         raise DocumentError(f"{members.at('timeoutSeconds')}: may be {longest:g} at most")
     members.end()
     return queue
+
+
+def _shadow(members: Members) -> PickerShadow:
+    shadow = PickerShadow(
+        cluster=members.text("cluster"),
+        addresses=members.texts("addresses"),
+        spare=members.integer("spare"),
+    )
+    members.end()
+    return shadow
 
 
 def _key(members: Members) -> PickerKey:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from puna_router.picker.choose import Prompt, filter_free, filter_usable
-from puna_router.picker.config import PickerEndpoint
+from puna_router.picker.config import PickerEndpoint, PickerShadow
 from puna_router.picker.counters import Counters
 from puna_router.picker.fair_queue import FairQueue
 from puna_router.picker.share import Share
@@ -28,6 +28,8 @@ class Request(NamedTuple):
     prompt: Prompt = Prompt()
     id: str = ""
     """Its `x-request-id`."""
+    is_copy: bool = False
+    """Whether it copies another one: it takes what is free, never waits, and gives way."""
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +62,8 @@ class Endpoint:
     """Servers that may get requests, by cluster."""
     everywhere: tuple[Server, ...] = ()
     """Servers that may get requests of any cluster."""
+    for_copies: tuple[Server, ...] = ()
+    """Servers that may get copies of requests."""
     homes: dict[Server, str] = field(default_factory=dict)
     """A cluster of each server, for requests of clusters that have none."""
 
@@ -83,15 +87,28 @@ class Endpoint:
             for cluster in rules.clusters
         }
         self.everywhere = tuple(ledger.server(found) for found in filter_usable(rules.hosts, None))
+        self.for_copies = self._for_copies()
         self.homes = {
             server: cluster
             for host, server in zip(rules.hosts, self.servers, strict=True)
             for cluster in reversed(host.clusters)
         }
 
+    def shadow_of(self, cluster: str) -> PickerShadow | None:
+        """How copies of requests go to a cluster; None if none do."""
+        shadow = self.rules.shadow if self.pools else None
+        return shadow if shadow is not None and shadow.cluster == cluster else None
+
+    def _for_copies(self) -> tuple[Server, ...]:
+        shadow = self.rules.shadow
+        if shadow is None:
+            return ()
+        usable = self.pools.get(shadow.cluster, ())
+        return tuple(server for server in usable if server.address in shadow.addresses)
+
     def withdraw(self) -> None:
         """Have no servers any more: the endpoint is in no document."""
-        self.servers = self.everywhere = ()
+        self.servers = self.everywhere = self.for_copies = ()
         self.pools = {}
         self.homes = {}
 

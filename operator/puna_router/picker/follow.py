@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -15,6 +16,11 @@ _Version: TypeAlias = tuple[int, int, int]
 logger = logging.getLogger(__name__)
 
 
+def version_of(content: bytes) -> str:
+    """What tells one document from another: its CRC-32, in hexadecimal digits."""
+    return f"{zlib.crc32(content):08x}"
+
+
 class Follower:
     """Looks at the file when asked, and hands on each good document; a bad one changes nothing."""
 
@@ -24,6 +30,8 @@ class Follower:
         self._seen: _Version | None = None
         self.problem: str | None = f"{path.name} has not been written yet"
         """Why the newest document is not followed."""
+        self.version: str | None = None
+        """Version of the document that is followed; None before the first one."""
 
     def look(self) -> None:
         """Read the file if it is another than the last time."""
@@ -33,7 +41,8 @@ class Follower:
             if version == self._seen:
                 return
             self._seen = version
-            config = PickerConfig.from_json(self._path.read_bytes())
+            content = self._path.read_bytes()
+            config = PickerConfig.from_json(content)
         except FileNotFoundError:
             return
         except (OSError, DocumentError) as error:
@@ -41,6 +50,7 @@ class Follower:
             return
         self._note(None)
         self._apply(config)
+        self.version = version_of(content)
 
     def _note(self, problem: str | None) -> None:
         if problem != self.problem and problem is not None:

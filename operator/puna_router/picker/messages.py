@@ -14,7 +14,7 @@ from puna_router.picker.choose import Prompt
 from puna_router.picker.endpoint import Request
 from puna_router.picker.prefixes import Prefix
 from puna_router.picker.protobuf import MalformedError, content, fields, number, varint
-from puna_router.picker.refusals import Refusal
+from puna_router.picker.refusals import Reason, Refusal
 from puna_router.picker.scheduler import Answer, Hold, Pick
 
 SESSION_HEADER: Final = "x-puna-session"
@@ -24,8 +24,12 @@ CLUSTER_HEADER: Final = "x-puna-cluster"
 METADATA: Final = "puna"
 ANSWERED: Final = "answered"
 """Dynamic metadata of a refusal: keeps Envoy from putting its own error in the place of ours."""
+REASON: Final = "reason"
+"""Dynamic metadata of a refusal: why it was made, for the access log."""
 ATTRIBUTES: Final = "envoy.filters.http.ext_proc"
 CLUSTER: Final = "xds.cluster_name"
+IF_FREE: Final = b"if-free"
+"""What a copy of a request says of its slots; others say how many they take."""
 LONGEST_CHAIN: Final = 32
 """Prefixes of one prompt that are looked at."""
 
@@ -144,7 +148,7 @@ def refused(refusal: Refusal, request_id: str) -> bytes:
         + content(3, refusal.body(request_id))
         + content(5, f"puna_{refusal.reason.value}".encode())
     )
-    return content(7, immediate) + _ANSWERED_METADATA
+    return content(7, immediate) + _METADATA_OF[refusal.reason]
 
 
 def answered(answer: Answer, request_id: str) -> bytes:
@@ -174,6 +178,7 @@ def _request(http_headers: bytes, cluster: str) -> Request:
         _SLOTS in found,
         Prompt(chain, found.get(_AFFINITY) or chain[0][0]) if chain else _NO_PROMPT,
         found.get(_ID, b"").decode("utf-8", "replace"),
+        found.get(_SLOTS) == IF_FREE,
     )
 
 
@@ -229,11 +234,15 @@ def _set_header(name: str, value: bytes) -> bytes:
     return content(1, content(1, header) + number(3, _OVERWRITE))
 
 
-def _struct(name: str, value: bytes) -> bytes:
-    """A google.protobuf.Struct with one member; the value is a google.protobuf.Value."""
+def _answered(reason: Reason) -> bytes:
+    """Dynamic metadata of a refusal: it is an error document already, and why it was made."""
+    members = _member(ANSWERED, number(4, 1)) + _member(REASON, content(3, reason.encode()))
+    return content(8, _member(METADATA, content(5, members)))
+
+
+def _member(name: str, value: bytes) -> bytes:
+    """One member of a google.protobuf.Struct; the value is a google.protobuf.Value."""
     return content(1, content(1, name.encode()) + content(2, value))
 
 
-_ANSWERED_METADATA: Final = content(
-    8, _struct(METADATA, content(5, _struct(ANSWERED, number(4, 1))))
-)
+_METADATA_OF: Final = {reason: _answered(reason) for reason in Reason}

@@ -141,4 +141,6 @@ class Picker:
         return live(self._problem())
 
     def _state(self) -> Page:
-        return Page(200, PickerState(self._scheduler.state(), self._follower.problem).to_json())
+        follower = self._follower
+        state = PickerState(self._scheduler.state(), follower.problem, follower.version)
+        return Page(200, state.to_json())

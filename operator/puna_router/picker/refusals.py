@@ -18,6 +18,10 @@ class Reason(StrEnum):
     NO_HEALTHY_ENDPOINT = "no_healthy_endpoint"
     KEY_CONCURRENCY = "key_concurrency"
     TOKENS_EXHAUSTED = "tokens_exhausted"
+    NO_FREE_SLOT = "no_free_slot"
+    """Of a copy: nobody but the access log and the series of dropped copies learns of it."""
+    GAVE_WAY = "gave_way"
+    """Of a copy that was under way."""
 
 
 class Refusal(NamedTuple):
@@ -76,3 +80,15 @@ def tokens_exhausted(seconds: int) -> Refusal:
     """The key has used up its tokens for now."""
     message = f"this key has used up its tokens; it has some again in {seconds} s"
     return Refusal(Reason.TOKENS_EXHAUSTED, 429, "rate_limit_error", message, seconds)
+
+
+def no_free_slot() -> Refusal:
+    """A copy finds no slot that nobody else needs."""
+    message = "no slot is free for a copy"
+    return Refusal(Reason.NO_FREE_SLOT, 429, "overloaded_error", message, 1)
+
+
+def gave_way() -> Refusal:
+    """A copy has had its slot until somebody else needed it, or copies were wanted no more."""
+    message = "the copy gave way"
+    return Refusal(Reason.GAVE_WAY, 429, "overloaded_error", message, 1)

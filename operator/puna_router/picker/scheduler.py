@@ -10,8 +10,9 @@ import math
 from typing import NamedTuple, TypeAlias
 
 from puna_router.picker import refusals
-from puna_router.picker.choose import filter_free, pick, score
+from puna_router.picker.choose import filter_free, filter_spare, pick, score
 from puna_router.picker.config import HOLD_MARGIN, PickerConfig, PickerEndpoint, Strategy
+from puna_router.picker.copies import Copies
 from puna_router.picker.endpoint import Endpoint, Request, Ticket
 from puna_router.picker.prefixes import PrefixMemory
 from puna_router.picker.refusals import Refusal
@@ -56,6 +57,7 @@ class Scheduler:
         self._by_address: dict[str, tuple[Endpoint, ...]] = {}
         self._ledger = Ledger()
         self._memory: PrefixMemory[Server] = PrefixMemory()
+        self._copies = Copies()
 
     def configure(self, config: PickerConfig, now: float) -> list[Decision]:
         """Follow another document. Requests that run stay where they are."""
@@ -68,6 +70,8 @@ class Scheduler:
             self._endpoint(name, rules).apply(rules, share, self._ledger)
         self._index()
         decisions: list[Decision] = []
+        for ticket in self._copies.unwanted():
+            self._cut(ticket, decisions)
         for endpoint in self._withdrawn.values():
             self._refuse_waiting(endpoint, decisions)
         self._withdrawn = {name: found for name, found in self._withdrawn.items() if not found.idle}
@@ -91,16 +95,17 @@ class Scheduler:
         if endpoint is None or not request.takes_slot:
             return None, []
         ticket = Ticket(request, endpoint, now)
+        if request.is_copy:
+            return ticket, [self._place_copy(ticket)]
         refusal = _limit(endpoint, request.key, wall) or _absence(endpoint, request)
         if refusal is not None:
             return ticket, [_refuse(ticket, refusal)]
         endpoint.enter(ticket)
-        picked = self._try(ticket, now)
-        if picked is not None:
-            return ticket, [picked]
+        decisions: list[Decision] = []
+        if self._try(ticket, now, decisions):
+            return ticket, decisions
         ticket.waits = True
         endpoint.queue.push(ticket, request.key, request.cluster)
-        decisions: list[Decision] = []
         self._shrink(endpoint, decisions)
         if ticket.waits:
             hold = Hold(endpoint.rules.queue.timeout_seconds + HOLD_MARGIN)
@@ -116,8 +121,11 @@ class Scheduler:
             self._drop(ticket)
         elif server is not None:
             ticket.server = None
-            endpoint.counters.ended += 1
-            endpoint.exit(ticket)
+            if ticket.request.is_copy:
+                self._copies.leave(ticket, server)
+            else:
+                endpoint.counters.ended += 1
+                endpoint.exit(ticket)
             self._ledger.release(server)
             waiting = [found for found in self._by_address.get(server.address, ()) if found.queue]
             # Who shares the server with others comes after them.
@@ -176,19 +184,19 @@ class Scheduler:
             if ticket is None:
                 return
             ticket.waits = False
-            picked = self._try(ticket, now)
-            if picked is not None:
-                decisions.append(picked)
+            self._try(ticket, now, decisions)
 
-    def _try(self, ticket: Ticket, now: float) -> Decision | None:
-        """Give a request a slot if one is free."""
+    def _try(self, ticket: Ticket, now: float, decisions: list[Decision]) -> bool:
+        """Give a request a slot if one is free, or if a copy has one; whether it has one now."""
         endpoint, request = ticket.endpoint, ticket.request
         usable = endpoint.pool(request.cluster)
         free = filter_free(usable)
         if not free:
-            return None
+            return False
         strategy = endpoint.rules.strategy
         best = pick(score(strategy, free, usable, request.prompt, self._memory))
+        if not best.server.free:
+            self._cut(self._copies.newest(best.server), decisions)
         self._ledger.take(best.server)
         ticket.server = best.server
         endpoint.counters.pick(now - ticket.arrived)
@@ -197,7 +205,32 @@ class Scheduler:
             self._memory.remember(request.prompt.chain, best.server)
         routed = bool(endpoint.pools.get(request.cluster))
         cluster = None if routed else endpoint.homes.get(best.server)
-        return Decision(ticket, Pick(best.server.address, cluster))
+        decisions.append(Decision(ticket, Pick(best.server.address, cluster)))
+        return True
+
+    def _place_copy(self, ticket: Ticket) -> Decision:
+        """Give a copy a slot that nobody else needs, or none."""
+        endpoint, request = ticket.endpoint, ticket.request
+        shadow = endpoint.shadow_of(request.cluster)
+        spare = [] if shadow is None else filter_spare(endpoint.for_copies, shadow.spare)
+        if not spare:
+            return Decision(ticket, refusals.no_free_slot())
+        strategy = endpoint.rules.strategy
+        best = pick(score(strategy, spare, endpoint.for_copies, request.prompt, self._memory))
+        self._ledger.take(best.server)
+        ticket.server = best.server
+        self._copies.enter(ticket, best.server)
+        if strategy is Strategy.PREFIX_AFFINITY and request.prompt.chain:
+            self._memory.remember(request.prompt.chain, best.server)
+        return Decision(ticket, Pick(best.server.address))
+
+    def _cut(self, ticket: Ticket, decisions: list[Decision]) -> None:
+        """End a copy that is under way."""
+        server, ticket.server = ticket.server, None
+        if server is not None:
+            self._copies.leave(ticket, server)
+            self._ledger.release(server)
+            decisions.append(Decision(ticket, refusals.gave_way()))
 
     def _shrink(self, endpoint: Endpoint, decisions: list[Decision]) -> None:
         """Refuse those for whom the queue has no place."""

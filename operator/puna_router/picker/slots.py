@@ -18,6 +18,8 @@ class Server:
     in_flight: int = 0
     turn: int = 0
     """Number of the pick that chose it last."""
+    yielding: int = 0
+    """Requests in flight that give way to others: copies."""
     seed: int = field(init=False)
 
     def __post_init__(self) -> None:

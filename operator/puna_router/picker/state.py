@@ -62,12 +62,15 @@ class PickerState(NamedTuple):
     endpoints: Mapping[str, EndpointState]
     problem: str | None = None
     """Why picker.json is not followed; None while it is."""
+    version: str | None = None
+    """Version of the document that is followed; None while there is none."""
 
     def to_json(self) -> str:
         """The answer as JSON."""
         document = {
             "endpoints": {name: _written(found) for name, found in self.endpoints.items()},
             "problem": self.problem,
+            "version": self.version,
         }
         return json.dumps(document, separators=(",", ":"))
 
@@ -84,6 +87,7 @@ class PickerState(NamedTuple):
                 name: _endpoint(found) for name, found in members.named_objects("endpoints")
             },
             problem=members.optional(members.text, "problem"),
+            version=members.optional(members.text, "version"),
         )
 
 

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"os/signal"
@@ -29,6 +28,7 @@ type plan struct {
 	body        string
 	stream      bool
 	connections int
+	streams     int
 	requests    int64
 	rate        float64
 	duration    time.Duration
@@ -48,7 +48,7 @@ type run struct {
 	stopped  atomic.Bool
 }
 
-// seen is what one connection saw; they are added up at the end.
+// seen is what one client saw; they are added up at the end.
 type seen struct {
 	latencies []time.Duration
 	firsts    []time.Duration // From sending to the first byte of a body.
@@ -71,14 +71,15 @@ func load(arguments []string) error {
 	var more headers
 	flags := flag.NewFlagSet("load", flag.ExitOnError)
 	target := flags.String("url", "", "where to")
-	body := flags.String("body", `{"model":"chat","messages":[{"role":"user","content":"hello"}]}`, "body of every request; {n} is the number of the connection, {r} a random one")
+	body := flags.String("body", `{"model":"chat","messages":[{"role":"user","content":"hello"}]}`, "body of every request; {n} is the number of the client, {r} a random one")
 	flags.Var(&more, "header", "`NAME: VALUE` of every request, {n} as in the body; may be repeated")
-	flags.IntVar(&asked.connections, "connections", 1, "connections, each with one request at a time")
-	flags.Int64Var(&asked.requests, "requests", math.MaxInt64, "requests in all; a connection ends after its share")
+	flags.IntVar(&asked.connections, "connections", 1, "clients, each with one request at a time and a connection of its own")
+	flags.IntVar(&asked.streams, "streams", 0, "clients that share a connection of HTTP/2; 0: each speaks HTTP/1.1 over its own")
+	flags.Int64Var(&asked.requests, "requests", math.MaxInt64, "requests in all; a client ends after its share")
 	flags.Float64Var(&asked.rate, "rate", 0, "requests a second in all; 0: as many as are answered")
 	flags.DurationVar(&asked.duration, "duration", 10*time.Second, "no request is sent after this time")
 	flags.DurationVar(&asked.warmUp, "warm-up", 0, "time before what counts")
-	flags.DurationVar(&asked.ramp, "ramp", 0, "time over which connections begin")
+	flags.DurationVar(&asked.ramp, "ramp", 0, "time over which clients begin")
 	flags.DurationVar(&asked.timeout, "timeout", 60*time.Second, "longest time of one request")
 	_ = flags.Parse(arguments)
 	parsed, err := url.Parse(*target)
@@ -91,26 +92,6 @@ func load(arguments []string) error {
 	return json.NewEncoder(os.Stdout).Encode(asked.run())
 }
 
-// request is what one connection sends.
-func (p plan) request(connection int) []byte {
-	random := strconv.FormatUint(rand.Uint64(), 16)
-	own := strings.NewReplacer("{n}", strconv.Itoa(connection), "{r}", random)
-	body := own.Replace(p.body)
-	head := []string{
-		"POST " + p.path + " HTTP/1.1", "Host: " + p.address,
-		"Content-Type: application/json", "Content-Length: " + strconv.Itoa(len(body)),
-	}
-	for _, header := range p.headers {
-		head = append(head, own.Replace(header))
-	}
-	return []byte(strings.Join(head, "\r\n") + "\r\n\r\n" + body)
-}
-
-// isRandom tells whether no two requests are equal.
-func (p plan) isRandom() bool {
-	return strings.Contains(p.body+strings.Join(p.headers, ""), "{r}")
-}
-
 func (p plan) run() map[string]any {
 	running := &run{plan: p, told: make(chan os.Signal, 1)}
 	signal.Notify(running.told, syscall.SIGTERM)
@@ -119,36 +100,56 @@ func (p plan) run() map[string]any {
 		running.stopped.Store(true)
 	}()
 	every := make([]*seen, p.connections)
-	connections := make([]net.Conn, p.connections)
 	for number := range every {
-		every[number] = &seen{statuses: map[string]int{}, errors: map[string]int{}}
-		if p.ramp == 0 { // All are there before the first request.
-			connections[number], _ = net.DialTimeout("tcp", p.address, p.timeout)
-		}
+		every[number] = newSeen()
 	}
+	clients := p.clients()
 	running.began = time.Now()
 	var all sync.WaitGroup
 	for number := range every {
 		all.Add(1)
 		go func() {
 			defer all.Done()
-			running.loop(number, connections[number], every[number])
+			running.loop(number, clients[number], every[number])
 		}()
 	}
 	all.Wait()
 	return running.report(every)
 }
 
-// loop is one connection's life.
-func (r *run) loop(number int, connection net.Conn, mine *seen) {
-	time.Sleep(r.ramp * time.Duration(number) / time.Duration(r.connections))
-	request := r.request(number)
-	random := r.isRandom()
-	var reader *bufio.Reader
-	var response message
-	if connection != nil {
-		reader = bufio.NewReaderSize(connection, 4096)
+// asker sends one request at a time.
+type asker interface {
+	// ask sends a request and reads its answer; where it failed, and why.
+	ask(to *reply) (string, error)
+	close()
+}
+
+// own puts a client's number and a random one into a text.
+func own(text string, number int) string {
+	random := strconv.FormatUint(rand.Uint64(), 16)
+	return strings.NewReplacer("{n}", strconv.Itoa(number), "{r}", random).Replace(text)
+}
+
+func (p plan) clients() []asker {
+	every := make([]asker, p.connections)
+	var shared *http2Client
+	for number := range every {
+		if p.streams == 0 {
+			every[number] = newHTTP1Client(p, number)
+			continue
+		}
+		if number%p.streams == 0 {
+			shared = newHTTP2Client(p)
+		}
+		every[number] = http2Stream{shared, number}
 	}
+	return every
+}
+
+// loop is one client's life.
+func (r *run) loop(number int, from asker, mine *seen) {
+	defer from.close()
+	time.Sleep(r.ramp * time.Duration(number) / time.Duration(r.connections))
 	for turn := 0; time.Since(r.began) < r.duration && !r.stopped.Load() && r.sent.Add(1) <= r.requests; turn++ {
 		due := time.Now()
 		if r.rate > 0 {
@@ -156,72 +157,65 @@ func (r *run) loop(number int, connection net.Conn, mine *seen) {
 			due = r.began.Add(time.Duration(place / r.rate * float64(time.Second)))
 			time.Sleep(time.Until(due))
 		}
-		if connection == nil {
-			opened, err := net.DialTimeout("tcp", r.address, r.timeout)
-			if err != nil {
-				mine.failed("connect", err)
-				time.Sleep(10 * time.Millisecond)
-				continue
-			}
-			connection, reader = opened, bufio.NewReaderSize(opened, 4096)
+		one := mine
+		if r.warmUp > 0 && !r.began.Add(r.warmUp).Before(due) {
+			one = newSeen()
 		}
-		if random {
-			request = r.request(number)
-		}
-		_ = connection.SetDeadline(time.Now().Add(r.timeout))
-		one := &seen{statuses: map[string]int{}, errors: map[string]int{}}
-		if r.began.Add(r.warmUp).Before(due) || r.warmUp == 0 {
-			one = mine
-		}
-		if !r.ask(connection, reader, request, &response, due, one) || response.closes {
-			connection.Close()
-			connection = nil
-		}
+		to := reply{run: r, due: due, seen: one}
+		where, err := from.ask(&to)
+		to.end(where, err)
 		mine.ended = time.Now()
-	}
-	if connection != nil {
-		connection.Close()
 	}
 }
 
-// ask sends one request and reads its answer; false: the connection is of no use any more.
-func (r *run) ask(
-	connection net.Conn, reader *bufio.Reader, request []byte, response *message, due time.Time, to *seen,
-) bool {
-	if _, err := connection.Write(request); err != nil {
-		return to.failed("send", err)
+// reply is one answer under way.
+type reply struct {
+	*seen
+	run         *run
+	due         time.Time
+	status      string
+	open, begun bool
+	done        bool // It told that the stream is complete.
+}
+
+// head is called with the status, once the head has come.
+func (a *reply) head(status string) {
+	a.status, a.open = status, true
+	now := a.run.open.Add(1)
+	for most := a.run.mostOpen.Load(); now > most && !a.run.mostOpen.CompareAndSwap(most, now); most = a.run.mostOpen.Load() {
 	}
-	if err := response.readHead(reader); err != nil {
-		return to.failed("head", err)
+}
+
+// part is called with each part of the body, as it comes.
+func (a *reply) part(part []byte) {
+	if !a.begun {
+		a.begun = true
+		a.firsts = append(a.firsts, time.Since(a.due))
 	}
-	status := "0"
-	if words := bytes.SplitN(response.first, []byte(" "), 3); len(words) > 1 {
-		status = string(words[1])
+	if a.run.stream {
+		a.done = a.done || bytes.Contains(part, []byte("[DONE]"))
+		a.delay(part)
 	}
-	now := r.open.Add(1)
-	defer r.open.Add(-1)
-	for most := r.mostOpen.Load(); now > most && !r.mostOpen.CompareAndSwap(most, now); most = r.mostOpen.Load() {
+}
+
+// end counts it, or where and why it failed.
+func (a *reply) end(where string, err error) {
+	if a.open {
+		a.run.open.Add(-1)
 	}
-	done, begun := false, false
-	err := response.readBody(reader, func(part []byte) {
-		if !begun {
-			begun = true
-			to.firsts = append(to.firsts, time.Since(due))
-		}
-		if r.stream {
-			done = done || bytes.Contains(part, []byte("[DONE]"))
-			to.delay(part)
-		}
-	})
+	if err == nil && a.run.stream && a.status == "200" && !a.done {
+		where, err = "body", errors.New("no [DONE]")
+	}
 	if err != nil {
-		return to.failed("body", err)
+		a.failed(where, err)
+		return
 	}
-	if r.stream && status == "200" && !done {
-		return to.failed("body", fmt.Errorf("no [DONE]"))
-	}
-	to.latencies = append(to.latencies, time.Since(due))
-	to.statuses[status]++
-	return true
+	a.latencies = append(a.latencies, time.Since(a.due))
+	a.statuses[a.status]++
+}
+
+func newSeen() *seen {
+	return &seen{statuses: map[string]int{}, errors: map[string]int{}}
 }
 
 // delay reads the times that the stub has put into its events.
@@ -243,17 +237,16 @@ func (s *seen) delay(part []byte) {
 	}
 }
 
-func (s *seen) failed(where string, err error) bool {
+func (s *seen) failed(where string, err error) {
 	why := err.Error()
 	if at := strings.LastIndex(why, ": "); at >= 0 {
 		why = why[at+2:]
 	}
 	s.errors[where+": "+why]++
-	return false
 }
 
 func (r *run) report(every []*seen) map[string]any {
-	total := seen{statuses: map[string]int{}, errors: map[string]int{}}
+	total := newSeen()
 	for _, one := range every {
 		total.latencies = append(total.latencies, one.latencies...)
 		total.firsts = append(total.firsts, one.firsts...)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from puna_router.config import AccessConfig, EndpointConfig, RevisionConfig
+from puna_router.config import AccessConfig, EndpointConfig, RevisionConfig, ShadowConfig
 from puna_router.control.choice import Choice, Verdict, choose, closed, culprits
 from puna_router.control.documents import Document
 
@@ -56,6 +58,45 @@ def test_a_document_without_a_verdict_opens_nothing() -> None:
     assert closed(keyed, NEXT.config) is keyed
     assert closed(keyed, keyed.config) is keyed
     assert closed(keyed, None) is keyed
+
+
+def split(digest: str, **weights: int) -> Document:
+    """A document with revisions by their weights."""
+    whole = document("chat", digest)
+    assert whole.config is not None
+    revisions = tuple(
+        RevisionConfig(name=name * 8, process="00000001", weight=weight)
+        for name, weight in weights.items()
+    )
+    return replace(whole, config=whole.config.model_copy(update={"revisions": revisions}))
+
+
+def weights_of(found: Document) -> dict[str, int]:
+    assert found.config is not None
+    return {revision.name[0]: revision.weight for revision in found.config.revisions}
+
+
+def test_a_revision_that_a_document_without_a_verdict_leaves_out_gets_nothing_more() -> None:
+    running = split("1", a=50, b=50)
+    assert weights_of(closed(running, split("2", a=100).config)) == {"a": 100, "b": 0}
+    assert weights_of(closed(running, split("2", a=100, b=0).config)) == {"a": 100, "b": 0}
+    assert weights_of(closed(running, split("2", a=90, c=10).config)) == {"a": 90, "b": 0}
+
+
+def test_what_a_document_without_a_verdict_would_add_waits() -> None:
+    running = split("1", a=100)
+    assert closed(running, split("2", a=90, c=10).config) is running
+    assert closed(running, split("2", c=100).config) is running
+
+
+def test_copies_end_with_the_document_that_asks_for_none() -> None:
+    running = split("1", a=100, b=0)
+    assert running.config is not None
+    shadow = ShadowConfig(revision="b" * 8, percent=10)
+    copying = replace(running, config=running.config.model_copy(update={"shadow": shadow}))
+    found = closed(copying, running.config)
+    assert found.config is not None
+    assert found.config.shadow is None
 
 
 def test_an_endpoint_without_a_document_is_gone() -> None:

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from puna_router.config import Backend, EndpointConfig, ExternalConfig, QueueConfig, RevisionConfig
+from puna_router.config import (
+    Backend,
+    EndpointConfig,
+    ExternalConfig,
+    QueueConfig,
+    RevisionConfig,
+    ShadowConfig,
+)
 from puna_router.control.external import external_hosts
 from puna_router.control.health import HostKey
 from puna_router.control.picker_file import picker_config
@@ -13,6 +20,7 @@ from puna_router.picker.config import (
     PickerHost,
     PickerKey,
     PickerQueue,
+    PickerShadow,
     Strategy,
 )
 
@@ -85,10 +93,18 @@ def test_everything_that_a_choice_needs_is_there() -> None:
 
 def test_a_server_of_two_revisions_is_one_host_with_its_slots_once() -> None:
     world = served(revision(OLD, weight=50), revision(TWIN, weight=50))
-    (host,) = told(world, ("chat-cccccccc", "10.0.0.1", 20000)).hosts
-    assert host == PickerHost(
-        "10.0.0.1:20000", slots=4, clusters=("chat-aaaaaaaa", "chat-cccccccc")
-    )
+    both = ("chat-aaaaaaaa", "chat-cccccccc")
+    (host,) = told(world, *((cluster, "10.0.0.1", 20000) for cluster in both)).hosts
+    assert host == PickerHost("10.0.0.1:20000", slots=4, clusters=both)
+    (host,) = told(world).hosts
+    assert host == PickerHost("10.0.0.1:20000", slots=4, clusters=both, healthy=False)
+
+
+def test_a_cluster_that_envoy_has_not_seen_healthy_yet_leaves_its_requests_to_others() -> None:
+    """Its servers are those of the former revision, but Envoy would find none of them healthy."""
+    world = served(revision(OLD, weight=0), revision(TWIN))
+    (host,) = told(world, ("chat-aaaaaaaa", "10.0.0.1", 20000)).hosts
+    assert host == PickerHost("10.0.0.1:20000", slots=4, clusters=("chat-aaaaaaaa",))
 
 
 def test_only_revisions_that_get_requests_expect_servers() -> None:
@@ -108,3 +124,24 @@ def test_external_servers_alone_have_a_cluster() -> None:
     found = told(Served(alone.config, (), alone.externals))
     assert found.clusters == ("chat-00000000",)
     assert [host.clusters for host in found.hosts] == [("chat-00000000",)]
+
+
+def test_copies_go_to_a_revisions_own_servers() -> None:
+    copied = ShadowConfig(revision=NEW, percent=10)
+
+    def shadow(*weights: int, name: str = NEW) -> PickerShadow | None:
+        named = zip((OLD, name), weights, strict=True)
+        revisions = [revision(other, weight=weight) for other, weight in named]
+        return told(served(*revisions, external="http://studio", shadow=copied)).shadow
+
+    own = ("[fd00::2]:20000",)
+    assert shadow(100, 0) == PickerShadow("chat-bbbbbbbb", own, spare=0)
+    # From then on a slot of each is for requests.
+    assert shadow(90, 10) == PickerShadow("chat-bbbbbbbb", own, spare=1)
+    assert shadow(100, 0, name=TWIN) is None
+
+
+def test_copies_leave_a_slot_of_shared_servers_to_the_other_revision() -> None:
+    twins = (revision(OLD, weight=100), revision(TWIN, weight=0))
+    found = told(served(*twins, shadow=ShadowConfig(revision=TWIN, percent=10))).shadow
+    assert found == PickerShadow("chat-cccccccc", ("10.0.0.1:20000",), spare=1)

@@ -14,6 +14,7 @@ from puna_router.picker.config import (
     PickerHost,
     PickerKey,
     PickerQueue,
+    PickerShadow,
     Strategy,
 )
 from puna_router.picker.members import DocumentError
@@ -40,6 +41,8 @@ ENDPOINTS = st.builds(
     queue=st.builds(PickerQueue, st.integers(0, 99), st.floats(0, 600)),
     expected=st.integers(0, 9),
     keys=st.dictionaries(NAMES, KEYS, max_size=3),
+    shadow=st.none()
+    | st.builds(PickerShadow, NAMES, st.lists(NAMES, max_size=2).map(tuple), st.integers(0, 1)),
 )
 CONFIGS = st.integers(1, 9).flatmap(
     lambda share: st.builds(

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from puna_router.picker.config import CONFIG_FILE, PickerConfig
-from puna_router.picker.follow import Follower
+from puna_router.picker.follow import Follower, version_of
 from tests.unit.router.picker.configs import config, host
 
 
@@ -18,11 +18,14 @@ def test_each_new_document_is_handed_on_once(tmp_path: Path) -> None:
     follower = Follower(tmp_path / CONFIG_FILE, found.append)
     follower.look()
     assert (found, follower.problem) == ([], "picker.json has not been written yet")
+    assert follower.version is None
     first, second = config(host("a")), config(host("b"))
     for document in (first, second):
         put(tmp_path, document.to_json())
         follower.look()
         follower.look()
+        assert follower.version == version_of(document.to_json().encode())
+    assert version_of(first.to_json().encode()) != follower.version
     assert (found, follower.problem) == ([first, second], None)
 
 
@@ -35,6 +38,7 @@ def test_a_bad_document_changes_nothing_but_what_is_said(tmp_path: Path) -> None
         follower.look()
         if text == "{}":
             assert follower.problem == "picker.json: endpoints: is missing"
+            assert follower.version == version_of(good.to_json().encode())
     assert (found, follower.problem) == ([good, good], None)
     (tmp_path / CONFIG_FILE).unlink()
     follower.look()

@@ -171,7 +171,13 @@ def test_a_refusal_is_an_error_document() -> None:
             "request_id": 'id "1"??',
         },
     }
-    assert answer.dynamic_metadata["puna"]["answered"] is True
+    assert dict(answer.dynamic_metadata["puna"]) == {"answered": True, "reason": "queue_full"}
+
+
+def test_a_copy_says_that_it_takes_a_slot_only_if_one_is_free() -> None:
+    copy = messages.read(request(puna_slots="if-free", puna_target="shadow/chat"))
+    expected = Request(cluster="chat-a", target="shadow/chat", takes_slot=True, is_copy=True)
+    assert copy == expected
 
 
 def test_what_needs_no_decision_goes_on_unchanged() -> None:

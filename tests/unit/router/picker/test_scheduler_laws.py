@@ -13,6 +13,7 @@ from puna_router.picker.config import (
     PickerHost,
     PickerKey,
     PickerQueue,
+    PickerShadow,
     Strategy,
 )
 from puna_router.picker.endpoint import Request, Ticket
@@ -58,6 +59,13 @@ def endpoints(prefix: str) -> st.SearchStrategy[PickerEndpoint]:
         keys=st.dictionaries(
             st.sampled_from("xy"), st.builds(PickerKey, st.none() | st.integers(1, 3)), max_size=2
         ),
+        shadow=st.none()
+        | st.builds(
+            PickerShadow,
+            st.just(f"{prefix}b"),
+            st.sets(st.sampled_from(ADDRESSES)).map(tuple),
+            st.integers(0, 1),
+        ),
     )
 
 
@@ -72,6 +80,7 @@ REQUESTS = st.builds(
     cluster=st.sampled_from(["ca", "cb", "da", "db", "other"]),
     target=st.sampled_from(["chat", "code:precise", "nothing"]),
     key=st.sampled_from(["x", "y", "z", ""]),
+    is_copy=st.sampled_from([False, False, True]),
     prompt=st.sampled_from([Prompt(), Prompt(((b"p", 9),), b"1"), Prompt(((b"q", 5),), b"2")]),
 )
 
@@ -94,10 +103,18 @@ class SchedulerLaws(RuleBasedStateMachine):
         for address, count in self.in_flight().items():
             # Requests stay where they are; nobody is sent where there is no slot.
             assert count <= max(before.get(address, 0), self.slots(address))
+        for ticket, address in self.copies().items():
+            shadow = ticket.endpoint.rules.shadow
+            assert shadow is not None
+            assert shadow.cluster == ticket.request.cluster
+            assert self.in_flight()[address] + shadow.spare <= self.slots(address)
 
     @rule(request=REQUESTS)
     def arrive(self, request: Request) -> None:
         ticket, decisions = self.scheduler.arrive(request, self.now, 0.0)
+        if request.is_copy:
+            # It has a slot or none, and that is all.
+            assert [type(decision.answer) for decision in decisions] in ([], [Pick], [Refusal])
         if ticket is not None:
             assert ticket in [decision.ticket for decision in decisions]
         self.follow(decisions)
@@ -123,7 +140,10 @@ class SchedulerLaws(RuleBasedStateMachine):
 
     def follow(self, decisions: list[Decision]) -> None:
         for ticket, answer in decisions:
-            assert ticket not in self.running
+            if ticket in self.running:
+                assert ticket.request.is_copy
+                assert isinstance(answer, Refusal)
+                del self.running[ticket]
             assert ticket not in self.refused
             if isinstance(answer, Hold):
                 assert ticket not in self.waiting
@@ -144,6 +164,9 @@ class SchedulerLaws(RuleBasedStateMachine):
                 return
             same = (other.endpoint, other.request.key, other.request.cluster)
             assert same != (ticket.endpoint, request.key, request.cluster)
+
+    def copies(self) -> dict[Ticket, str]:
+        return {ticket: at for ticket, at in self.running.items() if ticket.request.is_copy}
 
     def in_flight(self) -> dict[str, int]:
         counts: dict[str, int] = {}
@@ -170,7 +193,11 @@ class SchedulerLaws(RuleBasedStateMachine):
             waiting += mine
             assert state.depth == len(mine) <= state.max_depth
             assert sum(state.waiting.values()) == state.depth
-            running = [ticket for ticket in self.running if ticket.endpoint.name == name]
+            running = [
+                ticket
+                for ticket in self.running
+                if ticket.endpoint.name == name and not ticket.request.is_copy
+            ]
             assert state.picked - state.ended == len(running)
             assert min(state.picked, state.ended, state.cancelled, 0) == 0
             for address, host in state.hosts.items():

@@ -34,11 +34,14 @@ STATES = st.builds(
 )
 
 
-@given(st.dictionaries(NAMES, STATES, max_size=3), st.none() | st.text(min_size=1))
+TEXTS = st.none() | st.text(min_size=1)
+
+
+@given(st.dictionaries(NAMES, STATES, max_size=3), TEXTS, TEXTS)
 def test_what_a_picker_says_is_read_as_it_was_meant(
-    endpoints: dict[str, EndpointState], problem: str | None
+    endpoints: dict[str, EndpointState], problem: str | None, version: str | None
 ) -> None:
-    state = PickerState(endpoints, problem)
+    state = PickerState(endpoints, problem, version)
     assert state == PickerState.from_json(state.to_json())
 
 

@@ -1,0 +1,55 @@
+"""Samples: what a router has counted of each revision since its Envoy started.
+
+`GET /samples/<endpoint>` of the control listener. Everything grows until Envoy starts again, so the
+difference of two answers is what happened between them. Pure: pydantic only. The operator reads it.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from puna_router.config import Document
+
+
+class Spread(Document):
+    """Sums over the natural logarithms of values: what a mean ratio and its error follow from."""
+
+    count: int = 0
+    """Values."""
+    logs: float = 0.0
+    """Sum of their logarithms."""
+    squares: float = 0.0
+    """Sum of the squares of their logarithms."""
+
+
+class RevisionSamples(Document):
+    """What was counted of one revision."""
+
+    requests: int = 0
+    """Requests that have ended, but those whose client left within 5 s and before an answer, and
+    those that limits of their API key refused."""
+    failed: int = 0
+    """Of these: status 500 and above, answers that broke off, refusals by the queue, and no answer
+    for 5 s or more until the client left."""
+    duration: Spread = Spread()
+    """Milliseconds from a request's first byte to its answer's last, of answers below 400."""
+    time_to_first_token: Spread = Spread()
+    """Milliseconds to the first byte of the answer's body, of the same answers."""
+    generated_tokens: int = 0
+    """Tokens, as llama-server reports them."""
+    generation_milliseconds: int = 0
+    """Time that they took, as llama-server reports it."""
+    token_time: Spread = Spread()
+    """Milliseconds from token to token, one value for each answer."""
+
+
+class EndpointSamples(Document):
+    """Answer of `GET /samples/<endpoint>`."""
+
+    uptime_seconds: float
+    """Age of Envoy: before, it counted from zero."""
+    start: str | None = None
+    """What names this start of Envoy: another one has another name, whatever clocks say."""
+    revisions: dict[str, RevisionSamples] = Field(default_factory=dict)
+    """By name: what Envoy has counted of any revision, whether it is served or not; one that is
+    served has zeros if there is nothing."""
