@@ -30,10 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure() -> None:
     # How long an example takes says how busy the machine is.
-    settings.register_profile(
-        "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
-    settings.load_profile("patient")
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # A change is judged by what it changes: the examples are the same in every run. Others are
+    # searched for with `--hypothesis-profile searching`.
+    settings.register_profile("same", patient, derandomize=True)
+    settings.register_profile("searching", patient, derandomize=False)
+    settings.load_profile("same")
     # A terminated session ends its clusters as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
