@@ -76,10 +76,11 @@ images: ## Build the container images with docker, podman or buildah
 	@$(PYTHON) -m hack.images
 
 # Compiled here, libraries too: a cluster that root starts runs Pods as a user who may write nothing
-# here, and every process would compile what it imports again. What trains is kept if it is there.
+# here, and every process would compile what it imports again. What trains is kept if it is there, and
+# left as it is: to compile it all takes a quarter of an hour.
 $(READY): pyproject.toml uv.lock $(UV)
-	@began=$$(date +%s); $(UV) sync --frozen --quiet --compile-bytecode --python "$(PYTHON)" \
-	$(if $(wildcard $(VENV)/lib/python*/site-packages/torch),--group training) \
+	@began=$$(date +%s); $(UV) sync --frozen --quiet --python "$(PYTHON)" \
+	$(if $(wildcard $(VENV)/lib/python*/site-packages/torch),--group training,--compile-bytecode) \
 	&& $(BIN)/python -m compileall -q operator trainer \
 	&& echo "ok     Environment $(VENV), $$(( $$(date +%s) - began )) s"
 	@touch $@

@@ -1,8 +1,8 @@
 """`make test`: the checks and all tiers of tests, side by side where they do not disturb.
 
 Builds, which take minutes the first time, get the processor time that checks and tests of values
-and of single processes leave. So do the libraries of the trainer and its tests, which nothing waits
-for. Tests with an API server follow the builds; whole clusters run alone.
+and of single processes leave. So do the libraries of the trainer and its tests. Tests with an API
+server follow the builds; whole clusters, in which the trainer works too, run alone in the end.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ happens by itself: a test moves controllers, Pods, routers and the clock.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,10 +15,13 @@ from typing import Any
 
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
 from puna.api.preset import Preset
+from puna.api.trainingjob import TrainingJob
 from puna.core.naming import LABEL_POOL, LABEL_PROCESS, digest8
 from puna.core.plan import Manifest, ObjectKey, Plan, key_of, prune
+from puna.endpoint.golden import GoldenReport, GoldenRun, golden_run
 from puna.endpoint.observed import ObservedEndpoint, RouterObservation
 from puna.endpoint.plan import plan
+from puna.endpoint.samples import Reading, plus
 from puna.settings import Settings
 from puna_router.config import (
     CONFIG_KEY,
@@ -28,6 +31,7 @@ from puna_router.config import (
     EndpointState,
     config_digest,
 )
+from puna_router.samples import RevisionSamples
 from tests.factories import NOW, backend_key, settings
 
 
@@ -37,6 +41,9 @@ class FakeCluster:
 
     endpoint: LLMEndpoint
     presets: dict[str, Preset] = field(default_factory=dict)
+    jobs: dict[str, TrainingJob] = field(default_factory=dict)
+    """TrainingJobs by their names."""
+    claims: dict[str, Manifest] = field(default_factory=dict)
     settings: Settings = field(default_factory=settings)
     now: datetime = NOW
     objects: dict[ObjectKey, Manifest] = field(default_factory=dict)
@@ -48,9 +55,15 @@ class FakeCluster:
     """Routers that refuse every document but the one they run."""
     served: set[str] = field(default_factory=set)
     """Processes that have had a ready Pod."""
+    in_flight: int = 0
+    """Requests that run on each server, as routers tell."""
+    readings: dict[str, Reading] = field(default_factory=dict)
+    """What routers have counted."""
     serial: int = 0
     written: list[tuple[datetime, LLMEndpointStatus]] = field(default_factory=list)
     """Statuses that were stored, and when."""
+    answers: Callable[[GoldenRun], GoldenReport | None] = lambda _: None
+    """What has come of golden prompts that a plan's observation has asked."""
 
     # What the operator does.
 
@@ -59,10 +72,24 @@ class FakeCluster:
             children=tuple(self.objects.values()),
             pods=tuple(self.pods.values()),
             presets=self.presets,
+            jobs=tuple(self.jobs.values()),
+            claims=self.claims,
             routers=tuple(self._router(name, asked=asked) for name in self.routers),
             routers_asked=asked,
             backend_key=backend_key(),
+            golden=self._golden(),
         )
+
+    def _golden(self) -> GoldenReport | None:
+        run = golden_run(
+            self.endpoint,
+            self.objects.values(),
+            self.pods.values(),
+            (),
+            key="key",
+            encrypted=False,
+        )
+        return None if run is None else self.answers(run)
 
     def plan(self, *, asked: bool = True) -> Plan[LLMEndpointStatus]:
         return plan(self.endpoint, self.observe(asked=asked), self.settings, self.now)
@@ -175,6 +202,7 @@ class FakeCluster:
             status = {
                 "observedGeneration": live["metadata"]["generation"],
                 "updatedReplicas": wanted,
+                "conditions": self._progress(live, template),
             }
             self.objects[key] = live | {"status": status}
 
@@ -213,9 +241,15 @@ class FakeCluster:
             for router in self.routers:
                 self.acknowledge(router)
             self.now += timedelta(seconds=1)
-            if self.state() == before:
+            if self.state() == before and not self._is_announced():
                 return
         raise AssertionError(f"not at rest after {passes} passes")
+
+    def _is_announced(self) -> bool:
+        """Whether a Replace waits for its time."""
+        status = self.endpoint.status
+        found = status.replacement
+        return found is not None and found.revision != status.stable_revision
 
     def live_through(self) -> None:
         """Let everything happen, holds of a canary too, until it is over or waits for promotion."""
@@ -223,6 +257,15 @@ class FakeCluster:
         while (canary := self.endpoint.status.canary) is not None and canary.hold_until is not None:
             self.now = max(self.now, canary.hold_until)
             self.settle()
+
+    def count(self, fresh: Mapping[str, RevisionSamples], *, router: str = "router-1") -> None:
+        """Let a router count more, of revisions by name."""
+        old = self.readings.get(router) or Reading(router, self.now - timedelta(days=1), {})
+        revisions = {
+            name: plus(old.of(name), fresh.get(name, RevisionSamples()))
+            for name in {*old.revisions, *fresh}
+        }
+        self.readings[router] = replace(old, revisions=revisions)
 
     # What a test looks at.
 
@@ -269,8 +312,9 @@ class FakeCluster:
     def _router(self, name: str, *, asked: bool) -> RouterObservation:
         document = self.routers[name]
         reachable = name not in self.unreachable
+        reading = self.readings.get(name) if asked and reachable else None
         if not asked or not reachable or document is None:
-            return RouterObservation(pod=name, reachable=reachable)
+            return RouterObservation(pod=name, reachable=reachable, reading=reading)
         config = EndpointConfig.model_validate_json(document)
         backends = tuple(
             BackendState(
@@ -279,6 +323,7 @@ class FakeCluster:
                 process=pod["metadata"]["labels"][LABEL_PROCESS],
                 pod=pod["metadata"]["name"],
                 healthy=True,
+                in_flight=self.in_flight,
             )
             for pod in self.pods.values()
             if any(item["status"] == "True" for item in pod["status"]["conditions"])
@@ -290,7 +335,19 @@ class FakeCluster:
             message="unknown member" if refuses else None,
             backends=backends,
         )
-        return RouterObservation(pod=name, reachable=True, state=state)
+        return RouterObservation(pod=name, reachable=True, state=state, reading=reading)
+
+    def _progress(self, deployment: Manifest, template: str) -> list[Manifest]:
+        """Condition Progressing: complete once all Pods of a template have been ready."""
+        pods = [self.pods[name] for name in self._pods_of(deployment)]
+        current = [pod for pod in pods if pod["metadata"]["annotations"]["template"] == template]
+        before = deployment.get("status", {}).get("conditions", [])
+        if before and before[0]["message"] == template:
+            return list(before)
+        if not all(item["status"]["conditions"][0]["status"] == "True" for item in current):
+            return []
+        reason = {"status": "True", "reason": "NewReplicaSetAvailable", "message": template}
+        return [{"type": "Progressing", **reason}]
 
     def _pods_of(self, deployment: Manifest) -> list[str]:
         selector = deployment["spec"]["selector"]["matchLabels"].items()

@@ -121,7 +121,7 @@ class Checked:
             case "histogram_quantile":
                 self._need(["le"], arguments[1], str(node.args[1]))
                 return arguments[1] - {"le"}
-            case "absent" | "vector":
+            case "absent" | "vector" | "time":
                 return frozenset()
         return arguments[0]
 
@@ -152,4 +152,6 @@ def _has_number(node: promql.BinaryExpr) -> bool:
 def _is_number(node: object) -> bool:
     if isinstance(node, promql.ParenExpr):
         return _is_number(node.expr)
+    if isinstance(node, promql.Call):
+        return bool(node.func.name == "time")
     return isinstance(node, promql.NumberLiteral)

@@ -15,6 +15,7 @@ from tests.promql import series_of
 FOLDER: Final = Path(__file__).parent / "golden/metrics"
 ROUTER: Final = FOLDER / "router.txt"
 OPERATOR: Final = FOLDER / "operator.txt"
+TRAINING: Final = FOLDER / "training.txt"
 
 
 def compare(recording: Path, text: str) -> None:

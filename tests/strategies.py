@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
 from puna.core.plan import Manifest, ObjectKey
+from puna.endpoint.effective import resolve
 from puna.endpoint.observed import ObservedEndpoint
 from puna.settings import Settings
 from puna_fetch.config import FetchStage, Progress
@@ -440,6 +441,17 @@ def carry_out(cluster: FakeCluster, happening: Happening) -> None:
             canary = cluster.endpoint.status.canary
             name = canary.revision if canary else "00000000"
             cluster.annotate(**{happening.name: f"{name}/{number}"})
+        case "retry":
+            rejected = [item.name for item in cluster.endpoint.status.revisions if item.outcome]
+            cluster.annotate(retry=f"{rejected[0] if rejected else '00000000'}/{number}")
+        case "roll back":
+            spec = cluster.endpoint.spec
+            meant = resolve(cluster.endpoint.metadata.name, spec, cluster.presets).revision
+            known = [item.name for item in cluster.endpoint.status.revisions]
+            to = known[number % len(known)] if known else "00000000"
+            cluster.annotate(rollback=f"{to}/{meant}/{number}")
+        case "no rollback":
+            cluster.annotate(rollback=None)
         case "hold":
             canary = cluster.endpoint.status.canary
             if canary is not None and canary.hold_until is not None:

@@ -443,10 +443,111 @@ OF_OPERATOR: Final = (
         ),
     ),
 )
+OF_TRAINING: Final = (
+    Alert(
+        name="PunaTrainingStuck",
+        expression="""
+            time() - max by (namespace, name) (puna_training_progress_timestamp_seconds) > 1800
+        """,
+        pending="5m",
+        severity=Severity.WARNING,
+        summary="A training run is alive and makes no progress.",
+        description="Run {{ $labels.name }} in namespace {{ $labels.namespace }} has told no "
+        "progress for {{ $value | humanizeDuration }}.",
+        meaning="Its Pod runs and holds its accelerator, but it is silent. While the trainer "
+        "learns it tells its progress every second or every step; half an hour of silence is "
+        "normal at most where a very large file is written or copied. A run that is suspended, "
+        "queued or waits for a node is no alert.",
+        remedy=(
+            (
+                "`puna train logs NAME` (or `kubectl --namespace NAMESPACE logs "
+                "--selector puna.dev/training-job=NAME --tail 20`): what it did last."
+            ),
+            "The dataset or the upload lies on a server or a volume that does not answer.",
+            (
+                "Several nodes: one rank waits for another. Look at all Pods of the run, and "
+                "whether a NetworkPolicy keeps them apart."
+            ),
+            (
+                "The log goes on, and the status does not: the API server cannot reach the node "
+                "of the Pod, see `kubectl logs`."
+            ),
+            (
+                "Delete the Pod: another one goes on from the newest checkpoint, and this does "
+                "not count towards `backoffLimit`."
+            ),
+        ),
+    ),
+    Alert(
+        name="PunaTrainingFailed",
+        expression="""
+            time() - max by (namespace, name, reason) (puna_training_failed_timestamp_seconds)
+            < 43200
+        """,
+        pending="1m",
+        severity=Severity.WARNING,
+        summary="A training run has failed.",
+        description="Run {{ $labels.name }} in namespace {{ $labels.namespace }} failed "
+        "{{ $value | humanizeDuration }} ago: {{ $labels.reason }}.",
+        meaning="Nothing tries it again. It is told for 12 hours, or until the TrainingJob is "
+        "retried or deleted. The last good checkpoint is kept.",
+        remedy=(
+            "`kubectl --namespace NAMESPACE describe tj NAME`: condition `Failed` in a sentence.",
+            (
+                "`NonFiniteLoss`: the loss became NaN or infinite. Lower "
+                "`hyperparameters.learningRate`, raise `warmupSteps`, look for broken samples."
+            ),
+            (
+                "`OutOfMemory`: lower `hyperparameters.batchSize` or raise `accumulationSteps`, or "
+                "raise `resources.limits.memory`."
+            ),
+            ("`DiskFull`: the output volume is full; make it larger, or lower `checkpoint.keep`."),
+            (
+                "`DataCorrupt`, `DataUnavailable`, `BadConfig`: what the message names has to be "
+                "mended first."
+            ),
+            (
+                "`ParityFailed`, `EvaluationRegressed`: the model is not what was asked for; see "
+                "the report in the output folder. Nothing of it is served."
+            ),
+            (
+                "It goes on from its checkpoint with `kubectl annotate tj NAME "
+                'puna.dev/retry="$(date +%s)" --overwrite`.'
+            ),
+        ),
+    ),
+    Alert(
+        name="PunaTrainingRestarts",
+        expression="""
+            sum by (namespace, name) (
+              max_over_time(puna_training_retries[1h]) - min_over_time(puna_training_retries[1h])
+            ) >= 3
+        """,
+        pending="1m",
+        severity=Severity.WARNING,
+        summary="A training run starts again and again.",
+        description="Run {{ $labels.name }} in namespace {{ $labels.namespace }} has been ended "
+        "too early {{ $value }} times within an hour.",
+        meaning="Failures count towards `backoffLimit`; disruptions (kind `ignored`) do not, so "
+        "that these can go on without an end. Each attempt repeats what lies between the last "
+        "checkpoint and its end.",
+        remedy=(
+            "`kubectl --namespace NAMESPACE describe tj NAME`: how each attempt ended.",
+            (
+                "`Disrupted`, `Interrupted`: nodes are drained or others have a higher priority. "
+                "Give the run nodes of its own (`nodeSelector`), or lower "
+                "`checkpoint.everySteps`."
+            ),
+            "`Killed`: the node ran out of memory; set `resources.limits.memory`.",
+            "Otherwise see [PunaTrainingFailed](#punatrainingfailed).",
+        ),
+    ),
+)
 GROUPS: Final = {
     "puna.endpoints": OF_ENDPOINTS,
     "puna.routers": OF_ROUTERS,
     "puna.operator": OF_OPERATOR,
+    "puna.training": OF_TRAINING,
 }
 ALERTS: Final = tuple(alert for alerts in GROUPS.values() for alert in alerts)
 
@@ -459,10 +560,11 @@ Without the Prometheus operator, load `charts/puna/files/alerts.yaml` as a rule 
 `charts/puna/files/dashboard.json`. Your scrape configuration then has to set labels `namespace`
 and `pod`, `job="{ROUTER_JOB}"` for routers (port 9090 of Pods with
 `app.kubernetes.io/instance=puna-router`), and no label `endpoint`: the routers' own one is the
-name of the LLMEndpoint. Scrape at least once a minute.
+name of the LLMEndpoint. `namespace` of the operator's series of training is that of the
+TrainingJob: scrape the operator with `honor_labels`. Scrape at least once a minute.
 
 `critical` means that requests fail or that nobody can see whether they do, `warning` that they are
-answered, but not as they should be.
+answered, but not as they should be, or that a training run needs somebody.
 """
 
 

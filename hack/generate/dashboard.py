@@ -43,6 +43,7 @@ REVISION: Final = f'{NAMESPACE}, revision=~"($endpoint)-[0-9a-f]{{8}}"'
 """Revisions of the chosen endpoints: of what knows its revision only."""
 PER_ENDPOINT: Final = "{{namespace}}/{{endpoint}}"
 PER_REVISION: Final = "{{namespace}}/{{revision}}"
+PER_RUN: Final = "{{namespace}}/{{name}}"
 SECONDS: Final = "s"
 RATIO: Final = "percentunit"
 REQUESTS: Final = "reqps"
@@ -113,6 +114,12 @@ def quantiles(histogram: str, selector: str, *labels: str, legend: str) -> tuple
 
 def _of_endpoint(metric: str, more: str = "") -> str:
     return rate(metric, f"{ENDPOINT}{more}", "namespace", "endpoint")
+
+
+def _of_run(number: str, of: str = "") -> Query:
+    """Return the query of one number of every training run."""
+    metric = f"puna_training_{number}{{{NAMESPACE}}}"
+    return Query(f"max by (namespace, name) ({metric})", PER_RUN + of)
 
 
 KEYED: Final = f'{ENDPOINT}, key!="none"'
@@ -563,6 +570,71 @@ SECTIONS: Final = (
         ),
     ),
     Section(
+        "Training",
+        (
+            Graph(
+                "Training runs by state",
+                PLAIN,
+                (Query("sum by (state) (puna_training_jobs)", "{{state}}"),),
+                stacked=True,
+            ),
+            Graph(
+                "Training runs that failed",
+                PLAIN,
+                (
+                    Query(
+                        "count by (namespace, reason) "
+                        f"(puna_training_failed_timestamp_seconds{{{NAMESPACE}}})",
+                        "{{namespace}} {{reason}}",
+                    ),
+                ),
+                "By the reason of condition Failed, as long as the TrainingJob is there.",
+                stacked=True,
+            ),
+            Graph(
+                "Silence of training",
+                SECONDS,
+                (
+                    Query(
+                        "time() - max by (namespace, name) "
+                        f"(puna_training_progress_timestamp_seconds{{{NAMESPACE}}})",
+                        PER_RUN,
+                    ),
+                ),
+                "Time since a run told its progress.",
+                limit=1800,
+            ),
+            Graph(
+                "Attempts that ended too early",
+                PLAIN,
+                (
+                    Query(
+                        total("puna_training_retries", NAMESPACE, "namespace", "name", "kind"),
+                        f"{PER_RUN} {{{{kind}}}}",
+                    ),
+                ),
+                "counted: failures, which backoffLimit bounds; ignored: disruptions.",
+            ),
+            Graph("Loss", PLAIN, (_of_run("loss"),)),
+            Graph("Validation loss", PLAIN, (_of_run("validation_loss"),)),
+            Graph("Steps", PLAIN, (_of_run("step"),)),
+            Graph(
+                "Speed of training",
+                PER_SECOND,
+                (
+                    _of_run("tokens_per_second", " tokens"),
+                    _of_run("images_per_second", " images"),
+                ),
+            ),
+            Graph(
+                "Time left",
+                SECONDS,
+                (_of_run("eta_seconds"),),
+                "Until the present stage is done.",
+            ),
+        ),
+    ),
+    Section(
         "Operator",
         (
             Graph(
@@ -570,12 +642,6 @@ SECTIONS: Final = (
                 PLAIN,
                 (Query("sum by (ready) (puna_endpoints)", "{{ready}}"),),
                 "An endpoint with 0 replicas is not Ready, nor is one during a canary.",
-                stacked=True,
-            ),
-            Graph(
-                "Training runs by state",
-                PLAIN,
-                (Query("sum by (state) (puna_training_jobs)", "{{state}}"),),
                 stacked=True,
             ),
             Graph(
@@ -660,7 +726,7 @@ def dashboard_json() -> str:
     found = (
         dashboard.Dashboard(TITLE)
         .uid(UID)
-        .description("Local language models: endpoints, routers and operator of Puna.")
+        .description("Local language models: endpoints, routers, training and operator of Puna.")
         .tags(["puna", "llm"])
         .timezone(TimeZoneBrowser)
         .time("now-3h", "now")

@@ -11,6 +11,7 @@ from typing import Any
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
 from puna.api.trainingjob import TrainingJob
+from puna.asking import Asking
 from puna.cluster.client import Client
 from puna.cluster.events import EventSender
 from puna.cluster.pod_logs import PodLogs
@@ -45,6 +46,7 @@ class Context:
     telemetry: Telemetry
     fetch_logs: PodLogs[FetchProgress]
     training_logs: PodLogs[TrainerProgress]
+    asking: Asking
     events: EventSender
     wakeups: Wakeups
     metrics: Metrics
@@ -56,8 +58,8 @@ class Context:
     """What keeps a namespace's router from being built, by namespace."""
     acknowledged: dict[Ref, str] = field(default_factory=dict)
     """Digest of the document that all routers ran when they were asked last, by endpoint."""
-    told: dict[Key, datetime] = field(default_factory=dict)
-    """When the status of a TrainingJob was last written."""
+    turns: dict[Key, datetime] = field(default_factory=dict)
+    """When the status of a TrainingJob may be written again for numbers alone."""
     rewritten: dict[ObjectKey, tuple[Manifest, tuple[object, ...]]] = field(default_factory=dict)
     """Children that admission changed on the way in: what we wanted, and what became of it."""
     comparisons: Comparisons = field(default_factory=Comparisons)

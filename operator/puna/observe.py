@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final
 
 from puna.api.conditions import find
-from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint import LLMEndpoint, TrainingJobReference
 from puna.api.preset import Preset
 from puna.api.reasons import ConditionType
-from puna.api.training_status import ArtifactStatus, is_complete
+from puna.api.trainingjob import TrainingJob
 from puna.context import Context
-from puna.core.naming import BACKEND_KEY_NAME, ROUTER_NAME
+from puna.core.naming import BACKEND_KEY_MEMBER, BACKEND_KEY_NAME, ROUTER_NAME
 from puna.core.ownership import field_set, is_controlled_by
 from puna.core.plan import Manifest, Ref
 from puna.core.readiness import is_ready
 from puna.endpoint.accept import claim_names, secret_names
 from puna.endpoint.diagnosis import is_fetching
 from puna.endpoint.effective import preset_names
-from puna.endpoint.follow import followed
-from puna.endpoint.observed import ObservedEndpoint, RouterObservation, artifact_of
+from puna.endpoint.follow import followed, follows
+from puna.endpoint.golden import GoldenReport, golden_run
+from puna.endpoint.observed import ObservedEndpoint, RouterObservation
+from puna.endpoint.samples import Reading
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
 from puna.parsed import InvalidResourceError
 from puna.store import Store, ref_of
@@ -33,6 +37,8 @@ from puna_router.config import CONFIG_KEY, LABEL_PROCESS, config_digest
 
 KEY_BYTES: Final = 32
 NEW_SECONDS: Final = 2.0
+FETCH_SECONDS: Final = 2.0
+"""From a further line of a fetch to the look that shows it."""
 """Age up to which a Deployment's Pods are expected to appear."""
 SECOND: Final = timedelta(seconds=1)
 
@@ -47,21 +53,22 @@ async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedE
     asked = needs_router_state(
         endpoint, children, pods, known=context.acknowledged.get(ref) == document
     )
-    routers = await _routers(context, ref, asked=asked)
+    routers = await _routers(context, ref, asked=asked, counting=_has_analysis(endpoint))
     if asked and document is not None and _run_by_all(routers, document):
         context.acknowledged[ref] = document
-    artifacts = _artifacts(context, endpoint)
-    meant = followed(endpoint, artifact_of(endpoint.spec.model, artifacts), children) or endpoint
+    jobs = _jobs(context, endpoint)
+    meant = followed(endpoint, jobs, children)
     return ObservedEndpoint(
         children=children,
         pods=pods,
         presets=_presets(context, endpoint),
         missing_secrets=await _missing_secrets(context, endpoint),
-        claims=await _claims(context, meant),
-        artifacts=artifacts,
+        claims=await _claims(context, endpoint if meant is None else meant.endpoint),
+        jobs=jobs,
         routers=routers,
         routers_asked=asked,
         progress=_progress(context, ref, pods),
+        golden=_golden(context, endpoint, children, pods),
         backend_key=backend_key(store, namespace),
         router_obstacle=context.obstacles.get(namespace),
     )
@@ -85,7 +92,8 @@ def find_endpoint(context: Context, ref: Ref) -> LLMEndpoint | None:
     manifest = context.store.find(ENDPOINT, ref)
     if manifest is None or "deletionTimestamp" in manifest["metadata"]:
         context.acknowledged.pop(ref, None)
-        context.told.pop(endpoint_key(ref), None)
+        context.turns.pop(endpoint_key(ref), None)
+        context.asking.stop(ref)
         return None
     return context.endpoints.parse(manifest)
 
@@ -199,8 +207,13 @@ def starting_seconds(observed: ObservedEndpoint, now: datetime) -> float:
     return max((NEW_SECONDS - age for age in ages if 0 <= age < NEW_SECONDS), default=0.0)
 
 
-async def _routers(context: Context, ref: Ref, *, asked: bool) -> tuple[RouterObservation, ...]:
-    """Return the ready routers, with what they say of an endpoint if they are to be asked."""
+async def _routers(
+    context: Context, ref: Ref, *, asked: bool, counting: bool
+) -> tuple[RouterObservation, ...]:
+    """Return the ready routers, with what they say of an endpoint if they are to be asked.
+
+    With `counting` also what they have counted of it.
+    """
     ready = sorted(
         (pod for pod in router_pods(context.store, ref.namespace) if is_ready(pod)),
         key=lambda pod: str(pod["metadata"]["name"]),
@@ -208,17 +221,35 @@ async def _routers(context: Context, ref: Ref, *, asked: bool) -> tuple[RouterOb
     if not asked:
         return tuple(RouterObservation(pod["metadata"]["name"], reachable=True) for pod in ready)
 
+    def late() -> None:
+        context.wakeups.wake(endpoint_key(ref))
+
+    async def count(pod: Manifest) -> Reading | None:
+        found = await context.telemetry.samples(pod["status"]["podIP"], ref.name, late)
+        if found is None:
+            return None
+        samples, age = found
+        started = context.clock() - timedelta(seconds=samples.uptime_seconds + age)
+        return Reading(pod["metadata"]["name"], started, samples.revisions, samples.start)
+
     async def ask(pod: Manifest) -> RouterObservation:
-        state = await context.telemetry.state(
-            pod["status"]["podIP"], lambda: context.wakeups.wake(endpoint_key(ref))
-        )
+        counted = asyncio.create_task(count(pod)) if counting else None
+        state = await context.telemetry.state(pod["status"]["podIP"], late)
         return RouterObservation(
             pod["metadata"]["name"],
             reachable=state is not None,
             state=None if state is None else state.endpoints.get(ref.name),
+            reading=None if counted is None else await counted,
         )
 
     return tuple(await asyncio.gather(*map(ask, ready)))
+
+
+def _has_analysis(endpoint: LLMEndpoint) -> bool:
+    """Return whether what routers have counted decides about a canary."""
+    canary = endpoint.spec.rollout.canary
+    analysis = canary.analysis if canary is not None else None
+    return analysis is not None and analysis.min_requests > 0
 
 
 def _run_by_all(routers: Iterable[RouterObservation], document: str) -> bool:
@@ -240,21 +271,29 @@ def _presets(context: Context, endpoint: LLMEndpoint) -> dict[str, Preset]:
     }
 
 
-def _artifacts(context: Context, endpoint: LLMEndpoint) -> dict[str, ArtifactStatus] | None:
-    """Return the verified files of the TrainingJob that an endpoint follows, by their names."""
+def _jobs(context: Context, endpoint: LLMEndpoint) -> tuple[TrainingJob, ...]:
+    """Return the TrainingJobs that an endpoint follows; what cannot be read says so itself."""
     ref = endpoint.spec.model.training_job_ref
     if ref is None:
-        return None
-    manifest = context.store.find(TRAINING_JOB, Ref(endpoint.metadata.namespace, ref.name))
-    if manifest is None or "deletionTimestamp" in manifest["metadata"]:
-        return None
-    try:
-        job = context.training_jobs.parse(manifest)
-    except InvalidResourceError:
-        return {}  # its own pass says so
-    if not is_complete(job.status):
-        return {}
-    return {artifact.name: artifact for artifact in job.status.artifacts}
+        return ()
+    found = []
+    for manifest in _named_or_selected(context.store, endpoint.metadata.namespace, ref):
+        if "deletionTimestamp" in manifest["metadata"]:
+            continue
+        with suppress(InvalidResourceError):
+            found.append(context.training_jobs.parse(manifest))
+    return tuple(sorted(found, key=lambda job: job.metadata.name))
+
+
+def _named_or_selected(
+    store: Store, namespace: str, ref: TrainingJobReference
+) -> Iterable[Manifest]:
+    if ref.name is not None:
+        named = store.find(TRAINING_JOB, Ref(namespace, ref.name))
+        return () if named is None else (named,)
+    return (
+        job for job in store.in_namespace(TRAINING_JOB, namespace) if follows(ref, job["metadata"])
+    )
 
 
 async def _missing_secrets(context: Context, endpoint: LLMEndpoint) -> frozenset[str]:
@@ -279,11 +318,35 @@ async def _claims(context: Context, endpoint: LLMEndpoint) -> dict[str, Manifest
 
 def _progress(context: Context, ref: Ref, pods: Iterable[Manifest]) -> dict[str, Progress]:
     """Return the last progress of every Pod that fetches, and have its log followed."""
+
+    def news(before: Progress | None, _said: Progress) -> None:
+        delay = 0.0 if before is None else FETCH_SECONDS
+        context.wakeups.wake(endpoint_key(ref), delay=delay)
+
     found = {
-        pod["metadata"]["name"]: context.fetch_logs.progress(
-            ref_of(pod), lambda: context.wakeups.wake(endpoint_key(ref))
-        )
+        pod["metadata"]["name"]: context.fetch_logs.progress(ref_of(pod), news)
         for pod in pods
         if is_fetching(pod)
     }
     return {name: progress for name, progress in found.items() if progress is not None}
+
+
+def _golden(
+    context: Context,
+    endpoint: LLMEndpoint,
+    children: tuple[Manifest, ...],
+    pods: tuple[Manifest, ...],
+) -> GoldenReport | None:
+    """Return what a candidate has answered to its golden prompts, and have the rest asked."""
+    ref = Ref(endpoint.metadata.namespace, endpoint.metadata.name)
+    secret = backend_key(context.store, ref.namespace) or {}
+    key = secret.get("data", {}).get(BACKEND_KEY_MEMBER)
+    run = golden_run(
+        endpoint,
+        children,
+        pods,
+        [pod for pod in router_pods(context.store, ref.namespace) if is_ready(pod)],
+        key=None if key is None else b64decode(key).decode(),
+        encrypted=context.settings.router.tls_secret is not None,
+    )
+    return context.asking.report(ref, run, lambda: context.wakeups.wake(endpoint_key(ref)))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from puna.api.trainingjob import TrainingJob
 from puna.context import Context
 from puna.core.naming import LABEL_TRAINING_JOB
+from puna.core.pacing import wait_for_turn
 from puna.core.plan import Manifest, Ref
 from puna.observe import children_of
 from puna.store import Store, ref_of
 from puna.training.accept import secret_names
 from puna.training.observed import ObservedTraining
 from puna.training.outcome import end_of, is_running, rank_of
+from puna.training.shown import is_milestone
 from puna.training.volumes import claim_names
 from puna.triggers import TRAINING_JOB, training_key
 from puna_trainer.progress import Progress
@@ -28,7 +31,7 @@ async def observe_training(context: Context, job: TrainingJob) -> ObservedTraini
         missing_secrets=await _missing_secrets(context, job),
         claims=await _claims(context, job),
         progress=_progress(context, ref, pods),
-        told_at=context.told.get(training_key(ref)),
+        turn=context.turns.get(training_key(ref)),
     )
 
 
@@ -40,7 +43,7 @@ def find_training_job(context: Context, ref: Ref) -> TrainingJob | None:
     """
     manifest = context.store.find(TRAINING_JOB, ref)
     if manifest is None or "deletionTimestamp" in manifest["metadata"]:
-        context.told.pop(training_key(ref), None)
+        context.turns.pop(training_key(ref), None)
         return None
     return context.training_jobs.parse(manifest)
 
@@ -73,17 +76,24 @@ async def _claims(context: Context, job: TrainingJob) -> dict[str, Manifest]:
     namespace = job.metadata.namespace
     found = {
         name: await context.references.claim(Ref(namespace, name))
-        for name in set(claim_names(job.spec).values())
+        for name in set(claim_names(job).values())
     }
     return {name: claim for name, claim in found.items() if claim is not None}
 
 
 def _progress(context: Context, ref: Ref, pods: Iterable[Manifest]) -> dict[str, Progress]:
     """Return the last progress of every leading Pod that runs or has run; follow its log."""
+    key = training_key(ref)
+
+    def news(before: Progress | None, said: Progress) -> None:
+        """Wake the run when it may be written: no pass in vain for the lines before that."""
+        wait = wait_for_turn(context.turns.get(key), context.clock())
+        if is_milestone(before, said):
+            wait = timedelta()
+        context.wakeups.wake(key, delay=wait.total_seconds())
+
     found = {
-        pod["metadata"]["name"]: context.training_logs.progress(
-            ref_of(pod), lambda: context.wakeups.wake(training_key(ref))
-        )
+        pod["metadata"]["name"]: context.training_logs.progress(ref_of(pod), news)
         for pod in pods
         if rank_of(pod) == 0 and (is_running(pod) or end_of(pod) is not None)
     }

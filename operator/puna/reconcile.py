@@ -19,7 +19,8 @@ from puna.cluster.resources import SECRETS
 from puna.context import Context
 from puna.core.backoff import REJECTED_SECONDS
 from puna.core.keyed_queue import Key
-from puna.core.ownership import owned
+from puna.core.ownership import is_note, owned
+from puna.core.pacing import next_turn
 from puna.core.plan import Event, Manifest, ObjectKey, Plan, key_of, prune
 from puna.core.standing import Standing, standing
 from puna.kind import Kind, ObservedT, ResourceT, StatusT, StoredStatus
@@ -79,7 +80,9 @@ async def reconcile(
             wanted = [owned(manifest, owner) for manifest in plan.children or ()]
         orphaned = _held(Standing.ORPHANED, wanted, there)
         await work.apply(
-            [manifest for manifest in wanted if key_of(manifest) not in foreign | orphaned], there
+            [manifest for manifest in wanted if key_of(manifest) not in foreign | orphaned],
+            there,
+            plan.urgent,
         )
         if work.postponed:
             return Outcome(0.0)
@@ -184,22 +187,43 @@ class _Pass:
                 found[child] = metadata
         return found
 
-    async def apply(self, wanted: Iterable[Manifest], there: Mapping[ObjectKey, Manifest]) -> None:
-        """Apply what differs in the plan's order, but what starts Pods together and first."""
-        stale = [manifest for manifest in wanted if self.is_stale(manifest)]
+    async def apply(
+        self,
+        wanted: Iterable[Manifest],
+        there: Mapping[ObjectKey, Manifest],
+        urgent: frozenset[ObjectKey],
+    ) -> None:
+        """Apply what differs in the plan's order, but what starts Pods together and first.
+
+        What is urgent goes before everything. What only notes something on such an object waits for
+        everything that acts.
+        """
+        others = []
+        for manifest in wanted:
+            if key_of(manifest) not in urgent:
+                others.append(manifest)
+            elif self.is_stale(manifest):
+                self._log("applies at once", key_of(manifest))
+                await self._apply_one(manifest, there)
+        stale = [manifest for manifest in others if self.is_stale(manifest)]
         if self.first is None:
             for manifest in stale:
                 await self._apply_one(manifest, there)
             return
-        first = [manifest for manifest in stale if manifest["kind"] in self.first]
+        first, notes, others = [], [], []
+        for manifest in stale:
+            if manifest["kind"] not in self.first:
+                others.append(manifest)
+            elif self._is_note(manifest):
+                notes.append(manifest)
+            else:
+                first.append(manifest)
         sent = [self._apply_one(manifest, there) for manifest in first]
         for failure in await asyncio.gather(*sent, return_exceptions=True):
             if failure is not None:
                 raise failure
         self.started = bool(first)
-        for manifest in stale:
-            if manifest["kind"] in self.first:
-                continue
+        for manifest in (*others, *notes):
             if self.context.wakeups.queue.has_urgent():
                 self.postponed = True
                 return
@@ -225,11 +249,12 @@ class _Pass:
         """Write the status if it changed, then tell the events of the change."""
         if status == before:
             return
+        turns, sent = self.context.turns, self.context.clock()
         try:
             live = await self.context.apply_status(stored.resource, status.to_dict(), by=self.key)
         except NotFoundError:
             return  # deleted meanwhile
-        self.context.told[self.key] = self.context.clock()
+        turns[self.key] = next_turn(turns.get(self.key), sent)
         for event in events:
             self.context.events.emit(live, event, self.context.clock())
 
@@ -249,6 +274,11 @@ class _Pass:
             return False
         # To write the same again would change nothing, again and again.
         return self.context.rewritten.get(child) != (manifest, content(live))
+
+    def _is_note(self, manifest: Manifest) -> bool:
+        """Return whether only the metadata of a child is to be written: that starts nothing."""
+        live = self.context.store.get(key_of(manifest))
+        return live is not None and is_note(manifest, live)
 
     async def _apply_one(self, manifest: Manifest, there: Mapping[ObjectKey, Manifest]) -> None:
         """Apply one child; a refusal is remembered and the others go on."""

@@ -18,7 +18,9 @@ import aiohttp
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
 from puna.api.trainingjob import TrainingJob
+from puna.asking import Asking
 from puna.cluster.client import Client
+from puna.cluster.completions import Completions
 from puna.cluster.connection import Connection, connect
 from puna.cluster.events import EventSender
 from puna.cluster.pod_logs import PodLogs, Told
@@ -97,6 +99,7 @@ class Runtime:
             training_logs=PodLogs(
                 client, store, Told(TrainerProgress, TRAINER, is_running, TRAINER_LINES)
             ),
+            asking=Asking(Completions(plain), client),
             events=EventSender(client, self.metrics.events_dropped.inc),
             wakeups=wakeups,
             metrics=self.metrics,
@@ -128,6 +131,7 @@ class Runtime:
         finally:
             await self.context.fetch_logs.close()
             await self.context.training_logs.close()
+            await self.context.asking.close()
             await self.context.telemetry.close()
 
     async def _reconcile(self) -> None:

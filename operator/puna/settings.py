@@ -152,6 +152,9 @@ class Settings:
 
     watch_namespace: str | None = None
     """The one namespace to serve; None: all."""
+    namespace: str | None = None
+    """Namespace that the operator's own Pods run in, which NetworkPolicies let ask llama-servers
+    golden prompts; None: it runs outside the cluster."""
     fetch_image: str = f"{IMAGE_PUNA}:{VERSION_TAG}"
     """Image with `puna-fetch`."""
     accelerators: Mapping[Accelerator, AcceleratorProfile] = field(
@@ -199,6 +202,7 @@ class Settings:
         default, router = cls(), RouterSettings()
         made = cls(
             watch_namespace=read.text("WATCH_NAMESPACE", "") or None,
+            namespace=read.name("NAMESPACE"),
             fetch_image=read.text("FETCH_IMAGE", default.fetch_image),
             accelerators=read.accelerators(),
             router=RouterSettings(

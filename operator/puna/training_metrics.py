@@ -43,8 +43,16 @@ class TrainingMetrics:
         }
         self._updated: Final = Gauge(
             "puna_training_progress_timestamp_seconds",
-            "When a TrainingJob that runs last told its progress; its age tells whether it lives.",
+            "When a TrainingJob that runs last told its progress, or was let run if that is later; "
+            "its age tells whether it lives.",
             _JOB,
+            registry=registry,
+        )
+        self._failed: Final = Gauge(
+            "puna_training_failed_timestamp_seconds",
+            "When a TrainingJob failed, and the reason of its condition Failed; it ends with a "
+            "retry that is ordered, or with the TrainingJob.",
+            (*_JOB, "reason"),
             registry=registry,
         )
         self._retries: Final = Gauge(
@@ -57,7 +65,7 @@ class TrainingMetrics:
 
     def show(self, jobs: Iterable[Manifest]) -> None:
         """Set all series to what the jobs' statuses say; those of jobs that are gone end."""
-        for gauge in (*self._numbers.values(), self._updated, self._retries):
+        for gauge in (*self._numbers.values(), self._updated, self._failed, self._retries):
             gauge.clear()
         states: Counter[str] = Counter()
         for job in jobs:
@@ -67,14 +75,19 @@ class TrainingMetrics:
             names = (job["metadata"]["namespace"], job["metadata"]["name"])
             for kind, number in status.get("retries", {}).items():
                 self._retries.labels(*names, kind).set(number)
-            progress = status.get("progress")
-            if progress is None or state != "Running":
+            if state == "Failed" and "completionTime" in status:
+                ended = datetime.fromisoformat(status["completionTime"])
+                self._failed.labels(*names, _reason(status)).set(ended.timestamp())
+            if state != "Running":
                 continue
+            progress = status.get("progress", {})
             for member, gauge in self._numbers.items():
                 if member in progress:
                     gauge.labels(*names).set(progress[member])
-            told = datetime.fromisoformat(progress["updatedAt"])
-            self._updated.labels(*names).set(told.timestamp())
+            signs = (progress.get("updatedAt"), status.get("activeSince"))
+            seen = [datetime.fromisoformat(sign).timestamp() for sign in signs if sign is not None]
+            if seen:
+                self._updated.labels(*names).set(max(seen))
         for state in STATES:
             self._jobs.labels(state).set(states[state])
 
@@ -86,3 +99,9 @@ def state_of(job: Manifest) -> str:
             return state
     reasons = {item["reason"] for item in job.get("status", {}).get("conditions", ())}
     return "Running" if "Running" in reasons else "Waiting"
+
+
+def _reason(status: Manifest) -> str:
+    """Return why a run failed."""
+    conditions = status.get("conditions", ())
+    return next((str(item["reason"]) for item in conditions if item["type"] == "Failed"), "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
-from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint import LLMEndpoint, TrainingJobReference
 from puna.api.trainingjob import TrainingJob
 from puna.core.keyed_queue import Key
 from puna.core.naming import (
@@ -20,6 +20,7 @@ from puna.core.naming import (
 from puna.core.ownership import is_controlled_by
 from puna.core.plan import Manifest, Ref
 from puna.core.readiness import condition_of, is_ready
+from puna.endpoint.follow import follows
 from puna.store import Change, endpoint_of, ref_of, training_job_of
 
 ENDPOINT: Final = LLMEndpoint.kind
@@ -156,9 +157,13 @@ def _training_job_changed(change: Change, store: Lookup) -> Iterator[Wake]:
         yield Wake(training_key(ref), delay=0.0 if new else SETTLE_SECONDS, urgent=new)
     if before is not None and after is not None and _artifacts(before) == _artifacts(after):
         return
+    sides = [side["metadata"] for side in change if side is not None]
     for endpoint in store.in_namespace(ENDPOINT, ref.namespace):
-        followed = endpoint["spec"]["model"].get("trainingJobRef", {}).get("name")
-        if followed == ref.name:
+        named = endpoint["spec"]["model"].get("trainingJobRef")
+        if named is None:
+            continue
+        followed = TrainingJobReference.model_validate(named)
+        if any(follows(followed, metadata) for metadata in sides):
             yield Wake(endpoint_key(ref_of(endpoint)), urgent=True)
 
 
@@ -169,8 +174,9 @@ def _retry(job: Manifest) -> str | None:
 
 def _artifacts(job: Manifest) -> Any:
     """Return what an endpoint that follows a TrainingJob depends on."""
-    status = job.get("status", {})
-    return job["metadata"]["uid"], status.get("artifacts"), condition_of(job, "Complete")
+    metadata, status = job["metadata"], job.get("status", {})
+    complete = condition_of(job, "Complete")
+    return metadata["uid"], metadata.get("labels"), status.get("artifacts"), complete
 
 
 def _preset_changed(preset: Manifest, store: Lookup) -> Iterator[Wake]:

@@ -178,7 +178,7 @@ def chat_command(
 
 
 def order_options(command: Any) -> Any:
-    """Options of the commands that give an order for a canary."""
+    """Options of the commands about the rollout of an endpoint."""
     for option in (
         click.argument("endpoint"),
         click.option("--namespace", "-n", default="default", show_default=True),
@@ -209,6 +209,52 @@ def abort_command(*, endpoint: str, namespace: str, **cluster: Any) -> None:
     from puna_cli.canary import abort  # noqa: PLC0415 - slow to import
 
     Report().text(abort(_kubectl(**cluster), namespace, endpoint, now=int(time.time())))
+
+
+@main.command("retry")
+@order_options
+def retry_command(*, endpoint: str, namespace: str, **cluster: Any) -> None:
+    """Begin the canary of ENDPOINT anew that was aborted or failed."""
+    from puna_cli.canary import retry  # noqa: PLC0415 - slow to import
+
+    Report().text(retry(_kubectl(**cluster), namespace, endpoint, now=int(time.time())))
+
+
+@main.command("history")
+@order_options
+def history_command(*, endpoint: str, namespace: str, **cluster: Any) -> None:
+    """Show the stored revisions of ENDPOINT."""
+    from puna_cli.revisions import COLUMNS, history  # noqa: PLC0415 - slow to import
+
+    report = Report()
+    rows, rollout = history(_kubectl(**cluster), namespace, endpoint)
+    table = Table(box=None, pad_edge=False)
+    for column in COLUMNS:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    report.console.print(table, soft_wrap=True)
+    report.text(f"rollout: {rollout}")
+
+
+@main.command("rollback")
+@order_options
+@click.argument("revision", required=False)
+@click.option("--undo", is_flag=True, help="Take the order back: what the spec means serves again.")
+def rollback_command(
+    *, endpoint: str, revision: str | None, namespace: str, undo: bool, **cluster: Any
+) -> None:
+    """Let REVISION of ENDPOINT serve, by default the one before, whatever the spec means."""
+    from puna_cli import revisions  # noqa: PLC0415 - slow to import
+
+    if undo and revision is not None:
+        raise CommandError("--undo takes no revision")
+    kubectl = _kubectl(**cluster)
+    if undo:
+        Report().text(revisions.undo(kubectl, namespace, endpoint))
+        return
+    now = int(time.time())
+    Report().text(revisions.rollback(kubectl, namespace, endpoint, revision, now=now))
 
 
 def _kubectl(*, name: str, kubeconfig: Path | None) -> Kubectl:

@@ -1,4 +1,4 @@
-"""`puna promote` and `puna abort`: an order for the canary of an LLMEndpoint, as an annotation."""
+"""`puna promote`, `abort` and `retry`: an order for the canary of an endpoint, as an annotation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from puna.core.naming import ANNOTATION_ABORT, ANNOTATION_PROMOTE
+from puna.core.naming import ANNOTATION_ABORT, ANNOTATION_PROMOTE, ANNOTATION_RETRY
 from puna_cli.errors import CommandError
 from puna_cli.kubectl import Kubectl
 
@@ -37,6 +37,42 @@ def abort(kubectl: Kubectl, namespace: str, name: str, *, now: int) -> str:
         f"Revision {revision}, which had {canary['weight']}% of the requests, gets no more; "
         f"{endpoint['status']['stableRevision']} serves until the spec changes."
     )
+
+
+def retry(kubectl: Kubectl, namespace: str, name: str, *, now: int) -> str:
+    """Order that a canary which was aborted or failed begins anew; says what comes of it.
+
+    Raises:
+        CommandError: there is no such endpoint, or nothing of it was rejected; says what there is.
+    """
+    endpoint = find(kubectl, namespace, name)
+    rejected = rejected_of(endpoint)
+    revision = rejected["name"]
+    _annotate(kubectl, endpoint, ANNOTATION_RETRY, revision, now, instead_of=ANNOTATION_ABORT)
+    outcome = {"Aborted": "was aborted", "Failed": "failed"}[rejected["outcome"]]
+    return f"Revision {revision}, which {outcome}, begins its canary anew."
+
+
+def rejected_of(endpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The revision in an endpoint's status that its spec means and that was rejected.
+
+    Raises:
+        CommandError: there is none, or another one is to serve instead; says what there is.
+    """
+    status = endpoint.get("status", {})
+    name = endpoint["metadata"]["name"]
+    rollback = status.get("rollback")
+    if rollback is not None:
+        raise CommandError(
+            f"LLMEndpoint {name} is rolled back to {rollback['revision']}; "
+            f"first: puna rollback {name} --undo"
+        )
+    for revision in status.get("revisions", ()):
+        if revision["role"] == "Candidate" and revision.get("outcome"):
+            found: Mapping[str, Any] = revision
+            return found
+    rollout = status.get("summary", {}).get("rollout") or "not begun"
+    raise CommandError(f"LLMEndpoint {name} has no rejected canary; its rollout: {rollout}")
 
 
 def find(kubectl: Kubectl, namespace: str, name: str) -> Mapping[str, Any]:

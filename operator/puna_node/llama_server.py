@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
@@ -32,6 +32,8 @@ from puna_node.llama_flags import (
 DRAIN_SECONDS: Final = 25.0
 """Longest wait for requests in flight after SIGTERM; below the usual 30 s of grace."""
 POLL_SECONDS: Final = 0.02
+LOOKS: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+"""Times after the start between looks at whether the server is still there, in seconds."""
 FLUSH_SECONDS: Final = 0.3
 """Time for the last bytes of answers: a slot is free before they are sent."""
 _BUSY: Final = re.compile(r"^llamacpp:requests_(?:processing|deferred) ([0-9.]+)", re.MULTILINE)
@@ -118,12 +120,29 @@ def serve(parameters: Any) -> NoReturn:
     # llama.cpp has just installed handlers that would tear the server down under its requests.
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    if stop.wait(0.2) or _listens(server.listening_address):
-        stop.wait()
+    if has_to_drain(stop.wait, lambda: _listens(server.listening_address)):
         _drain(server)
     # Destroying the server with a request in flight blocks for about 30 s, so it is left to the
     # kernel.
     _exit(0, "")
+
+
+def has_to_drain(stop: Callable[[float | None], bool], listens: Callable[[], bool]) -> bool:
+    """Wait until the server is to end; return False if it has ended by itself.
+
+    A signal between llama.cpp's handlers and ours ends it without our being told, and on a busy
+    machine it goes on listening for a while: it is looked at several times, less and less often.
+
+    Args:
+        stop: Waits for our signal, at most so many seconds; returns whether it has come.
+        listens: Whether the server is there.
+    """
+    for pause in LOOKS:
+        if stop(pause):
+            return True
+        if not listens():
+            return False
+    return stop(None)
 
 
 def _drain(server: Any) -> None:
@@ -141,7 +160,7 @@ def _drain(server: Any) -> None:
 
 
 def _listens(address: str) -> bool:
-    """Whether the server is still there: a signal between llama.cpp's handlers and ours ends it."""
+    """Whether the server is still there."""
     url = urlsplit(address)
     if url.hostname is None or url.port is None:
         return True

@@ -18,6 +18,9 @@ from puna_node.manifest import parse_time
 
 BLOCK: Final = 65536
 FOLLOW_SECONDS: Final = 0.05
+"""Between two looks at a log that is followed; doubled while nothing comes."""
+IDLE_SECONDS: Final = 0.2
+"""Longest time between two looks."""
 OLDEST: Final = 64
 
 
@@ -112,6 +115,7 @@ async def _blocks(
     file.seek(place[1])
     rest = b""
     superseded = False
+    pause = FOLLOW_SECONDS
     try:
         while True:
             running = is_running()  # asked first: what was written before the end is read below
@@ -119,6 +123,7 @@ async def _blocks(
             if block:
                 *lines, rest = (rest + block).split(b"\n")
                 yield lines
+                pause = FOLLOW_SECONDS
                 await asyncio.sleep(0)
                 continue
             newer = _newer(log, file.fileno())
@@ -128,7 +133,8 @@ async def _blocks(
             elif newer is not None:
                 superseded = True  # read once more: it was written to until it was renamed
             elif query.follow and running:
-                await asyncio.sleep(FOLLOW_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, IDLE_SECONDS)
             else:
                 return
     finally:
@@ -148,6 +154,8 @@ def _begin(log: Path, tail_lines: int | None) -> tuple[Path, int] | None:
 def _newer(log: Path, descriptor: int) -> Path | None:
     """The file that follows an open one; the oldest there is if that was deleted meanwhile."""
     inode = os.fstat(descriptor).st_ino
+    if _inode(log) == inode:
+        return None
     files = log_files(log)
     places = [index for index, path in enumerate(files) if _inode(path) == inode]
     if not places:

@@ -106,7 +106,8 @@ def installed_operator(helm: Helm, plane: ControlPlane, *arguments: str) -> Iter
 def requests(plane: ControlPlane) -> list[dict[str, Any]]:
     """Return every request of the operator that has been answered."""
     assert plane.audit_log is not None
-    events = [json.loads(line) for line in plane.audit_log.read_text().splitlines()]
+    written, _, _ = plane.audit_log.read_text().rpartition("\n")  # the last line may be cut off
+    events = [json.loads(line) for line in written.splitlines()]
     return [event for event in events if "responseStatus" in event and "objectRef" in event]
 
 

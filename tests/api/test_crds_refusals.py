@@ -35,6 +35,17 @@ def with_model(**model: Any) -> Node:
     return endpoint(model=model)
 
 
+def followed(artifact: str = "Q8_0", **members: Any) -> Node:
+    return with_model(trainingJobRef={"artifact": artifact} | members)
+
+
+def evaluated(model: Node | None = None, **limits: Any) -> Node:
+    evaluation = {"metric": "perplexity"} | limits
+    canary = {"steps": [{"weight": 10}], "analysis": {"evaluation": evaluation}}
+    trained = {"trainingJobRef": {"name": "tiny", "artifact": "Q8_0"}}
+    return endpoint(model=model or trained, rollout={"strategy": "Canary", "canary": canary})
+
+
 def preset(name: str = "precise", **spec: Any) -> Node:
     return {
         "apiVersion": "puna.dev/v1alpha1",
@@ -143,6 +154,58 @@ REFUSED = [
         "spec.model.cache",
         "served from where it lies",
     ),
+    # Which run of a TrainingJob.
+    ("no-run", followed(), "spec.model.trainingJobRef.name", "either name or selector"),
+    (
+        "two-ways-to-a-run",
+        followed(name="tiny", selector={"matchLabels": {"a": "b"}}),
+        "spec.model.trainingJobRef.name",
+        "either name or selector",
+    ),
+    (
+        "every-run",
+        followed(selector={}),
+        "spec.model.trainingJobRef.selector.matchLabels",
+        "an empty selector would take every TrainingJob",
+    ),
+    (
+        "label-without-values",
+        followed(selector={"matchExpressions": [{"key": "a", "operator": "In"}]}),
+        "spec.model.trainingJobRef.selector.matchExpressions[0].values",
+        "In and NotIn need values",
+    ),
+    (
+        "no-gguf",
+        followed(name="tiny", artifact="safetensors"),
+        "spec.model.trainingJobRef.artifact",
+        "llama-server reads GGUF",
+    ),
+    (
+        "run-and-uri",
+        with_model(uri=HTTPS, sha256=SHA, trainingJobRef={"name": "tiny", "artifact": "Q8_0"}),
+        "spec.model.trainingJobRef",
+        "says where the file lies by itself",
+    ),
+    # What a run has to have measured.
+    ("no-limit", evaluated(), "analysis.evaluation.metric", "set a limit"),
+    (
+        "less-is-better",
+        evaluated(metric="perplexity", atLeast=0.5),
+        "analysis.evaluation.atLeast",
+        "less is better; set atMost",
+    ),
+    (
+        "more-is-better",
+        evaluated(metric="questions_right", atMost=0.5),
+        "analysis.evaluation.atMost",
+        "more is better; set atLeast",
+    ),
+    (
+        "no-scores",
+        evaluated(model={"uri": "file:///models/a.gguf"}, atMost=20),
+        "analysis.evaluation",
+        "set spec.model.trainingJobRef",
+    ),
     # Which presets.
     (
         "too-many-presets",
@@ -164,6 +227,24 @@ REFUSED = [
         endpoint(rollout={"canary": {"steps": [{"weight": 10}]}}),
         "spec.rollout.canary",
         "is for strategy Canary alone",
+    ),
+    (
+        "copies-of-a-surge",
+        endpoint(rollout={"shadow": {"percent": 5}}),
+        "spec.rollout.shadow",
+        "is for strategy Canary alone",
+    ),
+    (
+        "no-copies-at-all",
+        endpoint(
+            rollout={
+                "strategy": "Canary",
+                "canary": {"steps": [{"weight": 10}]},
+                "shadow": {"percent": 0},
+            }
+        ),
+        "spec.rollout.shadow.percent",
+        "should be greater than or equal to 1",
     ),
     ("no-steps", with_canary(), "spec.rollout.canary.steps", "at least 1 items"),
     (
@@ -219,6 +300,29 @@ REFUSED = [
         with_canary({"weight": 1}, stickiness="Key"),
         "spec.rollout.canary.stickiness",
         "Key needs spec.access",
+    ),
+    *(
+        (
+            f"analysis-{member}-{value}",
+            with_canary({"weight": 1}, analysis={member: value}),
+            f"spec.rollout.canary.analysis.{member}",
+            message,
+        )
+        for member, value, message in (
+            ("minRequests", 5, "0 (requests are not judged) or at least 10"),
+            ("maxErrorPercent", 0, "greater than or equal to 1"),
+            ("maxErrorPercent", 101, "less than or equal to 100"),
+            ("maxLatencyPercent", 100, "greater than 100"),
+            ("maxTTFTPercent", 90, "greater than 100"),
+            ("minTokensPerSecondPercent", 100, "less than 100"),
+            ("deadlineSeconds", 0, "greater than or equal to 1"),
+        )
+    ),
+    (
+        "analysis-of-a-first-step-with-everything",
+        with_canary({"weight": 100, "holdSeconds": 60}, analysis={}),
+        "spec.rollout.canary.steps",
+        "no requests that the new one could be compared with",
     ),
     # How requests are routed.
     (

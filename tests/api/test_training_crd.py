@@ -100,6 +100,30 @@ REFUSED = [
     ("backoff", job(backoffLimit=21), "spec.backoffLimit", "less than or equal to 20"),
     ("keep", job(checkpoint={"keep": 1}), "spec.checkpoint.keep", "greater than or equal to 2"),
     ("name", job("Mnist.1"), "metadata.name", "children are named after a TrainingJob"),
+    (
+        "no-output",
+        job(output={"path": "a"}),
+        "spec.output",
+        "needs either persistentVolumeClaim or",
+    ),
+    (
+        "two-outputs",
+        job(output=IMAGES["output"] | {"volumeClaimTemplate": {"size": "1Gi"}}),
+        "spec.output",
+        "needs either persistentVolumeClaim or",
+    ),
+    (
+        "no-size",
+        job(output={"volumeClaimTemplate": {}}),
+        "spec.output.volumeClaimTemplate.size",
+        "Required value",
+    ),
+    (
+        "one-writer",
+        job(output={"volumeClaimTemplate": {"size": "1Gi"}}, nodes=2),
+        "spec.output.volumeClaimTemplate.accessModes",
+        "use ReadWriteMany",
+    ),
     ("typo", job(hyperparameters={"epoch": 3}), "spec.hyperparameters.epoch", "unknown field"),
 ]
 

@@ -21,7 +21,8 @@ ALL_BUT_ROUTING: Final = (
     "envoy.filters.http.stateful_session",
     "puna.splice",
     "envoy.filters.http.json_to_metadata",
-    "envoy.filters.http.sse_to_metadata",
+    "puna.timings",
+    "puna.usage",
 )
 """What a request of no key and no preset needs for nothing but limits, slots and metrics."""
 _KEYS, _HELD = new_keys("bench")

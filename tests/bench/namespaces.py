@@ -20,7 +20,8 @@ from puna_router.config import CONFIG_KEY
 from puna_router.control.binary import picker_arguments
 from tests.bench.processors import ROUTER_CORE, pin
 from tests.cluster import ControlPlane, start_control_plane
-from tests.router.program import eventually, free_port
+from tests.ports import free_port
+from tests.router.program import eventually
 from tests.router.stub import Stub
 from tests.router.test_namespace import Namespace, RouterPod
 

@@ -28,8 +28,8 @@ from puna_router.picker.scheduler import Decision, Pick, Scheduler
 from puna_router.picker.server import Calls, unix_listener
 from tests import ext_proc
 from tests.bench.report import Figure, report
+from tests.ports import free_port
 from tests.router.grpc_picker import ReferencePicker, serve
-from tests.router.program import free_port
 
 AT_ONCE = 32
 """Calls under way on the one connection."""

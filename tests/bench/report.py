@@ -87,10 +87,17 @@ def lines(figures: Sequence[Figure]) -> list[str]:
     return table
 
 
-def report(name: str, figures: Sequence[Figure], details: Mapping[str, Any] | None = None) -> int:
+def report(
+    name: str,
+    figures: Sequence[Figure],
+    details: Mapping[str, Any] | None = None,
+    *,
+    accelerator: str | None = None,
+) -> int:
     """Print the figures and write them as a list to `docs/benchmarks/<name>.json`.
 
-    `details` are printed alone. Returns 1 if a goal is missed, else 0.
+    `details` are printed alone; `accelerator` names what it ran on, if not the processor. Returns 1
+    if a goal is missed, else 0.
     """
     print("\n".join(lines(figures)), flush=True)
     for key, value in (details or {}).items():
@@ -98,7 +105,7 @@ def report(name: str, figures: Sequence[Figure], details: Mapping[str, Any] | No
     stamp = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}",
+        f"Python {platform.python_version()}{f', {accelerator}' if accelerator else ''}",
     }
     file = ROOT / "docs" / "benchmarks" / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from tests.bench.processors import Pinned, cpu_seconds
 from tests.bench.report import Figure, report
 from tests.bench.routers import circumstances
 from tests.bench.traffic import CHAT, StubServers, Traffic, run_load
-from tests.router.program import free_port
+from tests.ports import free_port
 
 SERVERS, SLOTS = 4, 64
 CONNECTIONS = 32

@@ -1,4 +1,8 @@
-"""8,000 SSE streams at once through one processor, with and without the picker."""
+"""8,000 SSE streams at once through one processor, with and without the picker.
+
+Each client has a connection of its own. Natively also as behind a gateway that speaks HTTP/2 to the
+router, where many clients share one.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,8 @@ RAMP_SECONDS = 16
 INTERVAL_SECONDS = 0.8
 TOKENS = 40
 """So that the first stream is under way when the last one has begun, and for a while."""
+SHARED = 100
+"""Streams that share a connection of HTTP/2."""
 KIB = 1024
 BODY = '{"model":"chat","stream":true,"messages":[{"role":"user","content":"hello {n}"}]}'
 
@@ -36,8 +42,8 @@ class Streamed:
     """Share of the processor while all streams were under way."""
 
 
-def stream(chain: Chain) -> Streamed:
-    """All streams through one chain."""
+def stream(chain: Chain, *, shared: int = 0) -> Streamed:
+    """All streams through one chain; `shared` of them at a time over one connection of HTTP/2."""
     with (
         StubServers(
             SERVERS, slots=STREAMS, interval=f"{INTERVAL_SECONDS}s", tokens=TOKENS
@@ -53,6 +59,7 @@ def stream(chain: Chain) -> Streamed:
             headers=chain.headers,
             body=BODY,
             connections=STREAMS,
+            streams=shared,
             requests=STREAMS,
             ramp=f"{RAMP_SECONDS}s",
             duration="60s",
@@ -72,10 +79,10 @@ def stream(chain: Chain) -> Streamed:
         return Streamed(traffic, envoy, picker, (at_last - used) / (last - first))
 
 
-def figures(chain: Chain, streamed: Streamed) -> list[Figure]:
-    """What one run says."""
-    traffic, name = streamed.traffic, chain.name
-    goal: dict[str, Any] = {"goal": 60} if chain is NATIVE else {}
+def figures(name: str, streamed: Streamed, *, limited: bool) -> list[Figure]:
+    """What one run says; `limited`: there is a goal for its memory."""
+    traffic = streamed.traffic
+    goal: dict[str, Any] = {"goal": 60} if limited else {}
     return [
         Figure(f"{name}: streams at once", traffic.most_open, goal=STREAMS, at_least=True),
         Figure(f"{name}: streams that failed", traffic.failed, goal=0),
@@ -92,10 +99,11 @@ def main() -> int:
     at_start = circumstances()
     found: list[Figure] = []
     errors: dict[str, Any] = {}
-    for chain in (NATIVE, PICKER):
-        streamed = stream(chain)
-        errors[chain.name] = streamed.traffic.errors | streamed.traffic.statuses
-        found += figures(chain, streamed)
+    for chain, shared in ((NATIVE, 0), (NATIVE, SHARED), (PICKER, 0)):
+        name = f"{chain.name}, HTTP/2" if shared else chain.name
+        streamed = stream(chain, shared=shared)
+        errors[name] = streamed.traffic.errors | streamed.traffic.statuses
+        found += figures(name, streamed, limited=chain is NATIVE)
     return report("router_streams", found, {**at_start, "answers": errors})
 
 

@@ -24,7 +24,8 @@ from tests.bench.routers import (
     new_keys,
 )
 from tests.bench.traffic import CHAT, Load, StubServers, run_load
-from tests.router.program import endpoint, free_port, revision
+from tests.ports import free_port
+from tests.router.program import endpoint, revision
 
 STABLE, CANARY = "aaaaaaaa", "bbbbbbbb"
 PROCESSES = ("0000aaaa", "0000bbbb")

@@ -133,7 +133,7 @@ class Load:
             self._process.communicate()
 
 
-def run_load(url: str, **options: Any) -> Traffic:
-    """Load until its end."""
+def run_load(url: str, *, seconds: float = 120, **options: Any) -> Traffic:
+    """Load until its end, for which it has so many seconds."""
     with Load(url, **options) as load:
-        return load.result()
+        return load.result(seconds)

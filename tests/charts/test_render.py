@@ -13,6 +13,7 @@ from hack.generate.settings import variables
 from puna.api.llmendpoint import Accelerator
 from puna.api.rbac import OPERATOR_RULES, ROUTER_ROLE, ROUTER_RULES
 from puna.namespace.deployment import build_deployment
+from puna.namespace.network_policy import build_network_policies
 from puna.settings import Settings
 from tests.charts.helm import CHART, SCENARIOS, Helm, HelmError
 
@@ -25,6 +26,18 @@ MONITORED = f"--values={CHART}/ci/04-monitored-values.yaml"
 GIVEN_ACCOUNT = f"--values={CHART}/ci/05-given-account-values.yaml"
 
 
+def test_servers_let_the_operators_pods_in(helm: Helm) -> None:
+    """The operator asks golden prompts of canaries by their addresses."""
+    rendered = helm.render()
+    _, backends = build_network_policies("team-a", Settings.from_env(rendered.environment))
+    source = backends["spec"]["ingress"][0]["from"][1]
+    labels = rendered.the("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert source["podSelector"]["matchLabels"].items() <= labels.items()
+    assert source["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "puna-system"
+    }
+
+
 @pytest.mark.parametrize("values", SCENARIOS, ids=lambda path: path.stem)
 def test_lint_finds_nothing(helm: Helm, values: Path) -> None:
     helm.run("lint", "--strict", str(CHART), f"--values={values}")
@@ -35,7 +48,8 @@ def test_every_setting_is_handed_to_the_operator(helm: Helm) -> None:
 
 
 def test_without_values_the_operator_runs_with_its_own_defaults(helm: Helm) -> None:
-    assert Settings.from_env(helm.render().environment) == Settings()
+    expected = Settings(namespace="puna-system")
+    assert Settings.from_env(helm.render().environment) == expected
 
 
 def test_values_reach_the_settings(helm: Helm) -> None:
@@ -174,7 +188,12 @@ def test_a_service_monitor_finds_the_metrics_service(helm: Helm) -> None:
         monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     )
     (endpoint,) = monitor["spec"]["endpoints"]
-    assert endpoint == {"port": "http", "path": "/metrics", "interval": "15s"}
+    assert endpoint == {
+        "port": "http",
+        "path": "/metrics",
+        "interval": "15s",
+        "honorLabels": True,
+    }
 
 
 def test_a_service_monitor_without_its_service_is_refused(helm: Helm) -> None:

@@ -69,7 +69,10 @@ def normal_form(objects: Iterable[Manifest], namespace: str) -> dict[str, object
         kept["metadata"] = {
             key: value for key, value in metadata.items() if key not in MADE_BY_THE_SERVER
         }
-        text = json.dumps(_stable(kept), sort_keys=True)
+        stable = _stable(kept)
+        if not stable["metadata"].get("annotations"):
+            stable["metadata"].pop("annotations", None)  # all that there were varied
+        text = json.dumps(stable, sort_keys=True)
         text = PORT.sub("20000", text.replace(namespace, "<namespace>"))
         normal[f"{kind} {name}"] = json.loads(text)
     normal.update(made)

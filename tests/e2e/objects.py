@@ -18,6 +18,7 @@ COLLECTIONS: Final = {
     "ControllerRevision": ("/apis/apps/v1", "controllerrevisions"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Event": ("/api/v1", "events"),
+    "Job": ("/apis/batch/v1", "jobs"),
     "LLMEndpoint": ("/apis/puna.dev/v1alpha1", "llmendpoints"),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
@@ -31,6 +32,7 @@ COLLECTIONS: Final = {
     "Secret": ("/api/v1", "secrets"),
     "Service": ("/api/v1", "services"),
     "ServiceAccount": ("/api/v1", "serviceaccounts"),
+    "TrainingJob": ("/apis/puna.dev/v1alpha1", "trainingjobs"),
 }
 CHILD_KINDS: Final = (
     "ConfigMap",

@@ -65,6 +65,7 @@ def container_process(pod: Manifest, container: str) -> psutil.Process:
         "control": ("puna_router", "--listen=" + pod["status"].get("podIP", "-"), "serve"),
         "envoy": (f"/{uid[:8]}/", "--config-path"),
         "picker": ("--listen=" + pod["status"].get("podIP", "-"), "--guarded"),
+        "trainer": ("puna_trainer", f"/{uid[:8]}/"),
     }[container]
     matching = [
         process

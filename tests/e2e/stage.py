@@ -11,10 +11,22 @@ import httpx
 
 from tests.cluster import LocalCluster, eventually
 from tests.e2e.models import ModelFile, Models
+from tests.e2e.notes import note
 from tests.e2e.objects import Manifest, Objects, condition, is_true
 
 GROUP = "puna.dev/v1alpha1"
 READY_SECONDS = 60.0
+UNEXPECTED_SECONDS = 30.0
+"""Time after which it is told what Pods without requests are still there for."""
+ENDING_SECONDS = 90.0
+"""A server may take the 60 s of grace that it has."""
+DELETION_MEMBERS = (
+    "name",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "finalizers",
+    "ownerReferences",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +177,28 @@ class Stage:
         """Delete the LLMEndpoints and wait until no Pod is left."""
         for endpoint in self.objects.all("LLMEndpoint", self.namespace):
             self.objects.delete("LLMEndpoint", self.namespace, endpoint["metadata"]["name"])
-        eventually(lambda: not self.objects.all("Pod", self.namespace), seconds=60, what="no Pods")
+        try:
+            eventually(self._has_no_pods, seconds=UNEXPECTED_SECONDS)
+        except AssertionError:
+            note(f"Pods of {self.namespace} take long to go:\n{self.leftovers()}")
+        try:
+            eventually(self._has_no_pods, seconds=ENDING_SECONDS)
+        except AssertionError:
+            raise AssertionError(f"Pods are left:\n{self.leftovers()}") from None
+
+    def _has_no_pods(self) -> bool:
+        return not self.objects.all("Pod", self.namespace)
+
+    def leftovers(self) -> str:
+        """What is left of the namespace, and what the programs that delete it said."""
+        lines = []
+        for kind in ("LLMEndpoint", "Deployment", "ReplicaSet", "Pod"):
+            for left in self.objects.all(kind, self.namespace):
+                shown = {key: left["metadata"].get(key) for key in DELETION_MEMBERS}
+                lines.append(f"{kind} {json.dumps(shown)} {json.dumps(left.get('status'))}")
+        for program in ("agent", "controller-manager", "operator"):
+            log = self.cluster.paths.log(program)
+            if log.exists():
+                said = log.read_text(encoding="utf-8").splitlines()
+                lines += [f"{program}: {line}" for line in said if self.namespace in line][-30:]
+        return "\n".join(lines)

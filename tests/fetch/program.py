@@ -14,6 +14,8 @@ from puna_fetch.config import Failure, FetchReason, FetchRequest, FetchStage, Pr
 
 LOOPBACK = "127.0.0.0/8"
 LIMIT_SECONDS = 60
+STUBBORN = ("--connect-timeout=600", "--stall-timeout=600", "--retry-seconds=3600")
+"""So a run that did wait or try again would last for longer than LIMIT_SECONDS."""
 
 
 @dataclass(frozen=True)

@@ -108,15 +108,16 @@ def running(source: SourceServer, tls: ssl.SSLContext | None = None) -> Iterator
 def serve(
     *,
     honours_range: bool = True,
+    first: Callable[[], object] | None = None,
     cut_after: int | None = None,
-    then: Callable[[], None] | None = None,
+    then: Callable[[], object] | None = None,
     pace: float = 0.0,
     piece: int = 64 * 1024,
     extra: dict[str, str] | None = None,
     states_length: bool = True,
     claimed_length: int | None = None,
 ) -> Behaviour:
-    """Serve the content: all of it, or `cut_after` bytes and `then` something else."""
+    """Serve the content, `first` something else: all, or `cut_after` bytes and `then` more."""
 
     def behave(handler: Handler, asked: Asked) -> None:
         source = handler.source
@@ -134,6 +135,9 @@ def serve(
         if states_length:
             headers["Content-Length"] = str(claimed_length or len(body))
         handler.start(206 if offset else 200, headers | (extra or {}))
+        if first is not None:
+            handler.wfile.flush()
+            first()
         body = body[:cut_after]
         for start in range(0, len(body), piece):
             handler.body(body[start : start + piece])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from puna_fetch.config import FetchReason
-from tests.fetch.program import Program
+from tests.fetch.program import STUBBORN, Program
 from tests.fetch.source_server import SourceServer, redirect
 
 REFUSED_LITERALS = [
@@ -32,9 +30,8 @@ REFUSED_LITERALS = [
 
 @pytest.mark.parametrize("host", REFUSED_LITERALS)
 def test_an_address_that_is_not_public_is_refused(program: Program, host: str) -> None:
-    outcome = program.run(f"http://{host}/model.gguf", networks=())
+    outcome = program.run(f"http://{host}/model.gguf", *STUBBORN, networks=())
     assert outcome.reason == FetchReason.ADDRESS_REFUSED
-    assert outcome.seconds < 5
 
 
 def test_a_name_that_resolves_to_loopback_is_refused(
@@ -67,10 +64,9 @@ def test_a_redirect_into_the_network_is_refused(
     program: Program, source: SourceServer, location: str
 ) -> None:
     source.always = redirect(location)
-    outcome = program.run(source.url())
+    outcome = program.run(source.url(), *STUBBORN)
     assert outcome.reason == FetchReason.ADDRESS_REFUSED
     assert len(source.asked) == 1
-    assert outcome.seconds < 5
     assert "password@" not in outcome.termination
 
 
@@ -90,8 +86,6 @@ def test_a_proxy_of_the_environment_is_no_way_around(
     program: Program, source: SourceServer
 ) -> None:
     around = Program(program.folder, program.sha256, {"http_proxy": source.url("")})
-    started = time.monotonic()
-    outcome = around.run("http://10.0.0.1/model.gguf", networks=("127.0.0.0/8",))
+    outcome = around.run("http://10.0.0.1/model.gguf", *STUBBORN, networks=("127.0.0.0/8",))
     assert outcome.reason == FetchReason.ADDRESS_REFUSED
     assert source.asked == []
-    assert time.monotonic() - started < 10

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import threading
 import time
 
 from puna_fetch.config import FetchReason, FetchStage
@@ -119,10 +120,11 @@ def test_a_source_that_states_no_length_is_read_to_its_end(
 def test_a_stalled_source_is_cut_off_and_asked_again(
     program: Program, source: SourceServer
 ) -> None:
-    source.behaviours.append(serve(cut_after=200_000, then=lambda: time.sleep(20)))
+    over = threading.Event()
+    source.behaviours.append(serve(cut_after=200_000, then=lambda: over.wait(600)))
     outcome = program.run(source.url(), "--stall-timeout=1")
+    over.set()
     assert outcome.code == 0
-    assert outcome.seconds < 10
     assert source.sent == len(source.content)
 
 
@@ -130,19 +132,17 @@ def test_a_trickle_counts_as_a_stall(program: Program, source: SourceServer) -> 
     source.always = serve(piece=1, pace=0.1)
     outcome = program.run(source.url(), "--stall-timeout=1", SOON)
     assert outcome.reason == FetchReason.DOWNLOAD_FAILED
-    assert outcome.seconds < 15
 
 
 def test_headers_that_never_end_count_as_a_stall(program: Program, source: SourceServer) -> None:
     def trickle(handler: object, _asked: object) -> None:
-        for _ in range(200):
+        for _ in range(6000):
             handler.wfile.write(b"X")  # type: ignore[attr-defined]
             time.sleep(0.1)
 
     source.always = trickle
     outcome = program.run(source.url(), "--stall-timeout=1", SOON)
     assert outcome.reason == FetchReason.DOWNLOAD_FAILED
-    assert outcome.seconds < 15
 
 
 def test_an_overloaded_source_is_asked_again(program: Program, source: SourceServer) -> None:
@@ -165,7 +165,7 @@ def test_a_retry_after_beyond_the_limit_ends_the_fetch(
     outcome = program.run(source.url())
     assert outcome.reason == FetchReason.DOWNLOAD_FAILED
     assert "429" in outcome.failure.message
-    assert (len(source.asked), outcome.seconds < 5) == (1, True)
+    assert len(source.asked) == 1
 
 
 def test_what_will_not_change_fails_at_once(program: Program, source: SourceServer) -> None:

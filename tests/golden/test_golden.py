@@ -8,6 +8,7 @@ of the product that they are.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from puna.api.preset import Preset
 from puna.api.training_status import TrainingJobStatus
 from puna.api.trainingjob import TrainingJob
 from puna.core.findings import Finding
+from puna.core.naming import LABEL_REVISION
 from puna.core.plan import Manifest, ObjectKey, Plan, key_of
 from puna.endpoint.effective import resolve
 from puna.endpoint.observed import ObservedEndpoint, RouterObservation
 from puna.endpoint.plan import plan as plan_endpoint
+from puna.endpoint.restore import CARRIED, known_revisions
 from puna.endpoint.revision import new_revision
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
 from puna.namespace.plan import plan as plan_namespace
@@ -95,6 +98,7 @@ def observed_endpoint(
         presets=presets,
         missing_secrets=frozenset(seen.get("missingSecrets", ())),
         claims=seen.get("claims", {}),
+        jobs=tuple(TrainingJob.model_validate(item) for item in seen.get("jobs", ())),
         foreign=frozenset(
             ObjectKey(item["apiVersion"], item["kind"], item["namespace"], item["name"])
             for item in seen.get("foreign", ())
@@ -149,13 +153,36 @@ def plan_document(
     """A plan as one document; children by identity, since their order is no promise to users."""
     wait = made.requeue_after
     return {
-        "children": None if made.children is None else sorted(made.children, key=key_of),
+        "children": None if made.children is None else shortened(made.children),
         "events": [
             {"type": event.type, "reason": str(event.reason), "message": event.message}
             for event in made.events
         ],
         "requeueAfterSeconds": None if wait is None else wait.total_seconds(),
     }
+
+
+def shortened(children: tuple[Manifest, ...]) -> list[Manifest]:
+    """Children in their order; of the revisions that a Deployment carries, which these are.
+
+    Their data stand in the plan already, and have to be the same.
+    """
+    data = {
+        child["metadata"]["labels"][LABEL_REVISION]: json.loads(json.dumps(child["data"]))
+        for child in children
+        if child["kind"] == "ControllerRevision"
+    }
+    return [_shortened(child, data) for child in sorted(children, key=key_of)]
+
+
+def _shortened(child: Manifest, data: dict[str, Manifest]) -> Manifest:
+    metadata = child["metadata"]
+    if child["kind"] != "Deployment" or CARRIED not in metadata.get("annotations", {}):
+        return child
+    carried = {item.name: item.raw for item in known_revisions([child])}
+    assert carried.items() <= data.items()
+    annotations = metadata["annotations"] | {CARRIED: f"data of {', '.join(carried)}"}
+    return child | {"metadata": metadata | {"annotations": annotations}}
 
 
 class Readable(yaml.SafeDumper):

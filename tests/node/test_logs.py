@@ -22,9 +22,11 @@ from tests.node.agents import (
 
 
 def test_logs_are_filtered_and_followed(
-    plane: ControlPlane, shared_agent: AgentProcess, client: Client
+    plane: ControlPlane, shared_agent: AgentProcess, client: Client, tmp_path: Path
 ) -> None:
-    script = "for i in 1 2 3 4 5; do echo line $i; done; echo oops >&2; sleep 2; echo end"
+    flag = tmp_path / "end"
+    wait = f"until [ -e {flag} ]; do sleep 0.05; done"
+    script = f"for i in 1 2 3 4 5; do echo line $i; done; echo oops >&2; {wait}; echo end"
     spec = pod_spec(shared_agent.node, shell(script), restartPolicy="Never")
     plane.apply(pod(client.namespace, spec))
     client.wait(is_ready)
@@ -41,8 +43,11 @@ def test_logs_are_filtered_and_followed(
         stdout=subprocess.PIPE,
         text=True,
     ) as follower:
-        followed, _ = follower.communicate(timeout=20)
-    assert followed.split("\n") == ["line 5", "oops", "end", ""]
+        assert follower.stdout is not None
+        assert [follower.stdout.readline() for _ in range(2)] == ["line 5\n", "oops\n"]
+        flag.touch()
+        followed, _ = follower.communicate(timeout=60)
+    assert followed == "end\n"
     assert plane.kubectl(*logs, "--tail=1") == "end\n"
     assert plane.kubectl(*logs, "--limit-bytes=4") == "line"
     assert plane.kubectl(*logs, "--since=1h").count("\n") == 7

@@ -47,7 +47,7 @@ def test_the_lease_is_renewed_and_a_deleted_node_comes_back(
 ) -> None:
     path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{agent.node}"
     first = (plane.get(path) or {})["spec"]["renewTime"]
-    eventually(lambda: (plane.get(path) or {})["spec"]["renewTime"] != first, seconds=10)
+    eventually(lambda: (plane.get(path) or {})["spec"]["renewTime"] != first)
     plane.kubectl("delete", "node", agent.node)
     eventually(lambda: plane.get(f"/api/v1/nodes/{agent.node}"), seconds=30, what="the node again")
 

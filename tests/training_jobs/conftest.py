@@ -6,8 +6,9 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,17 @@ from puna.settings import IMAGE_TRAINER
 from puna_cli.cluster.api import LocalApi
 from puna_cli.cluster.workload import TRAINER_COMMAND, TRAINER_PATHS
 from puna_node.config import Profile
+from puna_trainer.progress import Result
 from tests.cluster import ControlPlane, eventually
 from tests.node.agents import AgentProcess, new_agent
 from tests.operator_process import OperatorProcess, operator
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 CLAIM = "runs"
+WAITS = [{"wait": True, "at": 4}]
+"""Order for the first attempt: it takes four steps, and waits to be ended."""
+UNSERVED = {"example.org/kubelet": "none"}
+"""Labels of a node that nobody serves: a test says how its Pods end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,13 @@ class Lab:
             seen = json.dumps([self.status(), *self.pods(), *self.jobs()], indent=1)
             raise AssertionError(f"{error}\n{seen}") from None
 
+    def hold(self, stage: str, name: str = "mnist") -> Path:
+        """Have a run wait in a stage for as long as the file is there."""
+        file = self.output(name) / f"hold-{stage}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        return file
+
     def until_step(self, step: int, name: str = "mnist") -> None:
         """Wait until the trainer has come that far."""
         file = self.output(name) / "state.json"
@@ -122,6 +135,39 @@ class Lab:
         """Wait until the job is Complete or Failed; the reason."""
         self.until(lambda: self.condition(kind, name)[0] == "True", kind, seconds)
         return self.condition(kind, name)[1]
+
+
+def ended(
+    lab: Lab,
+    pod: Manifest,
+    code: int,
+    *,
+    reason: str = "Error",
+    result: Result | None = None,
+    conditions: Sequence[Manifest] = (),
+) -> None:
+    """Say of a Pod that nobody runs how it ended, as a kubelet would."""
+    terminated = {
+        "exitCode": code,
+        "reason": reason,
+        "message": result.model_dump_json(by_alias=True) if result else "",
+        "finishedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    container = {
+        "name": "trainer",
+        "image": "trainer",
+        "imageID": "trainer",
+        "ready": False,
+        "restartCount": 0,
+        "state": {"terminated": terminated},
+    }
+    status = {
+        "phase": "Failed",
+        "containerStatuses": [container],
+        "conditions": [*pod["status"].get("conditions", ()), *conditions],
+    }
+    arguments = ("pod", pod["metadata"]["name"], "--subresource=status", "--type=merge", "-p")
+    lab.kubectl("patch", *arguments, json.dumps({"status": status}))
 
 
 def new_node(plane: ControlPlane, folder: Path, name: str) -> AgentProcess:

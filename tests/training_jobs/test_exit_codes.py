@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.operator_process import OperatorProcess
-from tests.training_jobs.conftest import Lab
+from tests.training_jobs.conftest import UNSERVED, WAITS, Lab, ended
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("running")]
 
@@ -77,8 +79,23 @@ def test_more_failures_than_the_limit_end_it(lab: Lab) -> None:
     assert lab.status()["retries"] == {"counted": 2, "ignored": 0}
 
 
+def test_a_memory_limit_that_is_reached_twice_ends_it(lab: Lab) -> None:
+    lab.start(nodeSelector=UNSERVED)
+    for number in (1, 2):
+        lab.until(partial(_has_pods, lab, number), f"Pod {number}")
+        ended(lab, lab.pods()[-1], 137, reason="OOMKilled")
+    assert lab.until_ended("Failed") == "OutOfMemory"
+    assert "spec.resources.limits.memory" in lab.condition("Failed")[2]
+    status = lab.status()
+    assert status["retries"] == {"counted": 2, "ignored": 0}
+    attempts = status["lineage"]["attempts"]
+    assert [(item["exitCode"], item["reason"]) for item in attempts] == [(137, "OutOfMemory")] * 2
+    lab.until(lambda: _has_failed(lab), "the Job to have failed")
+    assert len(lab.pods()) == 2
+
+
 def test_a_deleted_pod_is_no_failure(lab: Lab) -> None:
-    lab.start(backoffLimit=0, hyperparameters={"maxSteps": 100})
+    lab.start(backoffLimit=0, orders=WAITS)
     lab.until_step(3)
     (pod,) = lab.pods()
     lab.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false")
@@ -90,7 +107,7 @@ def test_a_deleted_pod_is_no_failure(lab: Lab) -> None:
 
 
 def test_an_evicted_pod_is_no_failure(lab: Lab) -> None:
-    lab.start(backoffLimit=0, hyperparameters={"maxSteps": 100})
+    lab.start(backoffLimit=0, orders=WAITS)
     lab.until_step(3)
     (pod,) = lab.pods()
     name = pod["metadata"]["name"]
@@ -132,7 +149,7 @@ def test_terminal_is_terminal_and_the_ttl_is_the_parents(lab: Lab) -> None:
 
 
 def test_a_pause_saves_and_goes_on(lab: Lab) -> None:
-    lab.start(hyperparameters={"maxSteps": 100})
+    lab.start(orders=WAITS)
     lab.until_step(4)
     lab.kubectl("patch", "tj", "mnist", "--type=merge", "-p", '{"spec":{"suspend":true}}')
     lab.until(lambda: lab.condition("Suspended")[0] == "True", "Suspended")
@@ -145,13 +162,17 @@ def test_a_pause_saves_and_goes_on(lab: Lab) -> None:
 
 
 def test_a_deadline_ends_the_pods_and_keeps_job_and_checkpoint(lab: Lab) -> None:
-    lab.start(activeDeadlineSeconds=3, hyperparameters={"maxSteps": 600})
+    lab.start(activeDeadlineSeconds=3, orders=WAITS)
     assert lab.until_ended("Failed") == "DeadlineExceeded"
     # A Job itself counts the Pods that it ends; the run is not tried again.
     lab.until(lambda: not _active(lab), "its Pod to end")
     lab.until(lambda: _has_failed(lab), "the Job to have failed")
     assert lab.status()["checkpoints"]["count"] == 1
     assert len(lab.state()["attempts"]) == 1
+
+
+def _has_pods(lab: Lab, count: int) -> bool:
+    return len(lab.pods()) == count
 
 
 def _has_failed(lab: Lab) -> bool:

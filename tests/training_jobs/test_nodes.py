@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from puna.training.outcome import rank_of
 from puna_cli.cluster.install import install
 from puna_cli.report import Report, Step
+from puna_trainer.exits import FailureReason
 from tests.cluster import ControlPlane, start_control_plane
 from tests.node.agents import AgentProcess
 from tests.node.test_lost_node import running_controllers
 from tests.operator_process import operator
-from tests.training_jobs.conftest import Lab, new_lab, new_node
+from tests.training_jobs.conftest import UNSERVED, WAITS, Lab, ended, new_lab, new_node
+from tests.trainings import failure
 
 pytestmark = pytest.mark.api
+DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}
 
 
 @pytest.mark.usefixtures("running")
@@ -32,6 +38,29 @@ def test_pods_of_one_run_know_who_they_are(lab: Lab) -> None:
     names = [item["name"] for item in pods[0]["spec"]["containers"][0]["env"]]
     assert {"WORLD_SIZE", "JOB_COMPLETION_INDEX", "POD_IP"} <= set(names)
     assert len(lab.status()["lineage"]["attempts"]) == 1
+
+
+@pytest.mark.usefixtures("running")
+def test_a_node_that_is_lost_is_no_failure_and_a_failure_of_two_pods_is_one(lab: Lab) -> None:
+    lab.start(nodes=2, backoffLimit=0, nodeSelector=UNSERVED)
+    for number in (1, 2):
+        lab.until(partial(_has_pairs, lab, number), f"the Pods of attempt {number}")
+        time.sleep(1.1)  # times of Kubernetes are whole seconds, and no trainer ends within one
+        first, second = sorted(lab.pods()[-2:], key=rank_of)
+        if number == 1:
+            ended(lab, second, 137, conditions=[DISRUPTED])
+        else:
+            ended(lab, second, 75, result=failure(FailureReason.DISK_FULL))
+        ended(lab, first, 76, result=failure(FailureReason.RANK_LOST))
+    assert lab.until_ended("Failed") == "DiskFull"
+    status = lab.status()
+    assert status["retries"] == {"counted": 1, "ignored": 1}
+    assert status["lineage"]["attempts"][0]["reason"] == "Disrupted"
+
+
+def _has_pairs(lab: Lab, count: int) -> bool:
+    pods = lab.pods()
+    return len(pods) == 2 * count and {rank_of(pod) for pod in pods[-2:]} == {0, 1}
 
 
 @pytest.fixture
@@ -63,7 +92,7 @@ def test_a_run_goes_on_elsewhere_when_its_node_is_lost(
             new_lab(impatient, nodes[0]) as lab,
             operator(impatient.kubeconfig, tmp_path / "puna.log", **scope),
         ):
-            lab.start(backoffLimit=0, hyperparameters={"maxSteps": 60})
+            lab.start(backoffLimit=0, orders=WAITS)
             lab.until_step(3)
             (pod,) = lab.pods()
             lost = next(node for node in nodes if node.node == pod["spec"]["nodeName"])

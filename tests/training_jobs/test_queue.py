@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.cluster import ControlPlane
-from tests.training_jobs.conftest import Lab
+from tests.training_jobs.conftest import WAITS, Lab
 from tests.training_jobs.kueue import definitions, queue
 
 pytestmark = [pytest.mark.api, pytest.mark.usefixtures("running", "research")]
@@ -32,7 +32,7 @@ def suspend(lab: Lab, *, value: bool) -> None:
 
 
 def test_a_queue_lets_a_run_in_takes_it_out_and_lets_it_in_again(lab: Lab) -> None:
-    lab.start(queueName="research", hyperparameters={"maxSteps": 100})
+    lab.start(queueName="research", orders=WAITS)
     lab.until(lambda: lab.condition("Admitted")[1] == "Queued", "the run to be queued")
     (job,) = lab.jobs()
     assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "research"
@@ -59,7 +59,7 @@ def test_a_queue_lets_a_run_in_takes_it_out_and_lets_it_in_again(lab: Lab) -> No
 
 
 def test_a_users_pause_of_a_queued_run_leaves_suspend_alone(lab: Lab) -> None:
-    lab.start(queueName="research", hyperparameters={"maxSteps": 100})
+    lab.start(queueName="research", orders=WAITS)
     lab.until(lambda: len(lab.jobs()) == 1, "the Job")
     suspend(lab, value=False)
     lab.until_step(3)

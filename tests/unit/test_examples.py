@@ -12,15 +12,14 @@ import yaml
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.preset import Preset
 from puna.api.reasons import ConditionType
-from puna.api.training_status import ArtifactStatus
 from puna.api.trainingjob import TrainingJob
 from puna.core.plan import Manifest
 from puna.endpoint.plan import plan
 from puna.training.observed import ObservedTraining
 from puna.training.plan import plan as plan_training
-from puna_trainer.config.output import ArtifactType
 from tests.factories import HTTPS_MODEL, NOW, observed, presets, settings
 from tests.fake_cluster import FakeCluster
+from tests.trainings import complete_job
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/README.md"))
@@ -51,13 +50,40 @@ def documents_of(folder: Path) -> list[Manifest]:
 
 @pytest.mark.parametrize("folder", TRAINING, ids=lambda folder: folder.name)
 def test_an_example_of_training_can_be_carried_out(folder: Path) -> None:
-    (job,) = (item for item in documents_of(folder) if item["kind"] == "TrainingJob")
-    made = plan_training(
-        TrainingJob.model_validate(job), ObservedTraining(claims={"runs": {}}), settings(), NOW
+    jobs = [item for item in documents_of(folder) if item["kind"] == "TrainingJob"]
+    assert jobs
+    for job in jobs:
+        made = plan_training(
+            TrainingJob.model_validate(job), ObservedTraining(claims={"runs": {}}), settings(), NOW
+        )
+        found = {item.type: item.status for item in made.status.conditions}
+        accepted = (found[ConditionType.ACCEPTED], found[ConditionType.RESOLVED_REFS])
+        assert accepted == ("True", "True")
+        assert "Job" in {child["kind"] for child in made.children or ()}
+
+
+def test_the_second_run_of_an_example_becomes_a_canary_and_takes_over() -> None:
+    documents = documents_of(ROOT / "examples/06-train-to-canary")
+    (endpoint,) = (item for item in documents if item["kind"] == "LLMEndpoint")
+    jobs = [item["metadata"] for item in documents if item["kind"] == "TrainingJob"]
+    cluster = FakeCluster(LLMEndpoint.model_validate(endpoint), claims={"runs": {}})
+    for number, (job, score) in enumerate(zip(jobs, (2.0, 1.8), strict=True)):
+        cluster.jobs[job["name"]] = complete_job(
+            job["name"],
+            digest=str(number),
+            number=number,
+            labels=job["labels"],
+            scores={"bits_per_byte": score},
+        )
+        cluster.live_through()
+    shares = [status.canary.weight for _, status in cluster.written if status.canary]
+    assert sorted(set(shares)) == [0, 10, 50]
+    stable = cluster.endpoint.status.revisions[0]
+    assert stable.lineage is not None
+    assert (stable.lineage.job, stable.name) == (
+        "tiny-code-2",
+        cluster.endpoint.status.stable_revision,
     )
-    found = {item.type: item.status for item in made.status.conditions}
-    assert (found[ConditionType.ACCEPTED], found[ConditionType.RESOLVED_REFS]) == ("True", "True")
-    assert "Job" in {child["kind"] for child in made.children or ()}
 
 
 def test_the_trained_model_of_an_example_is_served_once_it_is_verified() -> None:
@@ -65,19 +91,12 @@ def test_the_trained_model_of_an_example_is_served_once_it_is_verified() -> None
     (job,) = (item for item in documents if item["kind"] == "TrainingJob")
     (endpoint,) = (item for item in documents if item["kind"] == "LLMEndpoint")
     wanted = LLMEndpoint.model_validate(endpoint)
-    waiting = plan(wanted, observed(artifacts={}), settings(), NOW)
+    waiting = plan(wanted, observed(jobs=(TrainingJob.model_validate(job),)), settings(), NOW)
     assert "Deployment" not in {child["kind"] for child in waiting.children or ()}
     assert set(job["spec"]["export"]["types"]) > {
         endpoint["spec"]["model"]["trainingJobRef"]["artifact"]
     }
-    file = ArtifactStatus(
-        name="Q8_0",
-        uri="pvc://runs/tiny-code/export/tiny-code-Q8_0.gguf",
-        sha256="0" * 64,
-        type=ArtifactType.Q8_0,
-        size_bytes=1,
-    )
-    seen = observed(artifacts={"Q8_0": file}, claims={"runs": {}})
+    seen = observed(jobs=(complete_job("tiny-code"),), claims={"runs": {}})
     made = plan(wanted, seen, settings(), NOW)
     assert "Deployment" in {child["kind"] for child in made.children or ()}
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.promql import Checked, in_annotation, in_braces, series_of, without_variables
-from tests.recording import OPERATOR, ROUTER
+from tests.recording import OPERATOR, ROUTER, TRAINING
 
 ROOT = Path(__file__).parents[2]
 FILES = ROOT / "charts/puna/files"
@@ -23,7 +23,7 @@ RULES: list[dict[str, Any]] = [
     for rule in group["rules"]
 ]
 PAGE = (ROOT / "docs/alerts.md").read_text()
-SERIES = series_of(ROUTER.read_text(), OPERATOR.read_text())
+SERIES = series_of(ROUTER.read_text(), OPERATOR.read_text(), TRAINING.read_text())
 
 
 class Shown(NamedTuple):
@@ -100,11 +100,12 @@ def test_a_panel_that_a_runbook_names_exists() -> None:
 
 LEFT_OUT = {
     "puna_router_endpoints",
+    "puna_router_failed_requests_total",
     "puna_router_files_written",
     "puna_router_validations",
     "puna_router_watch_restarts",
 }
-"""For whoever looks into one router."""
+"""For whoever looks into one router; failures by revision, which canaries are judged by."""
 
 
 def test_everything_that_is_published_is_on_the_dashboard_or_left_out_on_purpose() -> None:

@@ -19,6 +19,7 @@ from puna.settings import (
 
 READ: dict[str, tuple[str, Settings]] = {
     "PUNA_WATCH_NAMESPACE": ("team", Settings(watch_namespace="team")),
+    "PUNA_NAMESPACE": ("puna-system", Settings(namespace="puna-system")),
     "PUNA_FETCH_IMAGE": (
         "registry.example/puna:2",
         Settings(fetch_image="registry.example/puna:2"),
@@ -107,6 +108,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("PUNA_ROUTER_SERVICE_TYPE", "Headless", "'Headless' is none of ClusterIP, NodePort, "),
     ("PUNA_TRAINING_RENDEZVOUS", "Dns", "'Dns' is none of Service, Volume"),
     ("PUNA_ROUTER_TLS_SECRET", "Chat_TLS", "'Chat_TLS' is not the name of an object"),
+    ("PUNA_NAMESPACE", "Puna", "'Puna' is not the name of an object"),
     ("PUNA_ROUTER_RESOURCES", '{"sidecar": {}}', ".sidecar.[key]: Input should be 'control', "),
     ("PUNA_ROUTER_RESOURCES", '{"envoy": {"limit": {}}}', ".envoy.limit: "),
     ("PUNA_ROUTER_RESOURCES", '{"envoy": {"limits": {"memory": "lots"}}}', ".envoy.limits.memory"),

@@ -2,6 +2,8 @@
 {{- define "puna.environment" -}}
 - name: PUNA_WATCH_NAMESPACE
   value: {{ .Values.settings.watchNamespace | quote }}
+- name: PUNA_NAMESPACE
+  value: {{ .Release.Namespace | quote }}
 - name: PUNA_FETCH_IMAGE
   value: {{ include "puna.image" (dict "image" .Values.image "root" $) | quote }}
 - name: PUNA_ACCELERATORS

@@ -9,7 +9,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from puna.api.access import Access
+from puna.api.analysis import CanaryVerdict
 from puna.api.conditions import Condition
+from puna.api.lineage import ModelLineage
+from puna.api.replacement import ReplacementStatus
 from puna.api.resource import (
     DNS_1035,
     LABEL_VALUE,
@@ -23,6 +26,7 @@ from puna.api.resource import (
 )
 from puna.api.rollout import Rollout
 from puna.api.routing import ExternalEndpoint, Routing
+from puna.api.selector import LabelSelector
 from puna_trainer.config.output import ArtifactType
 
 Labels = Annotated[
@@ -56,12 +60,20 @@ class ModelCache(Model):
 class TrainingJobReference(Model):
     """A model file that a TrainingJob of the same namespace made."""
 
-    name: ObjectName
-    """Name of the TrainingJob."""
+    name: ObjectName | None = None
+    """Name of the TrainingJob; one that is made again under it is a newer one."""
+    selector: LabelSelector | None = None
+    """Instead of a name: the newest of all TrainingJobs with such labels that is complete and has
+    the file."""
     artifact: ArtifactType
     """Kind of the file; one of `export.types` of the TrainingJob."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.name) != has(self.selector)",
+            "set either name or selector",
+            ".name",
+        ),
         Rule(
             "self.artifact != 'safetensors'",
             "llama-server reads GGUF; name one of the other types",
@@ -78,9 +90,9 @@ class ModelSource(Model):
     ] = ""
     """file:///path, pvc://claim/path, http(s)://host/path or hf://organization/repository/file."""
     training_job_ref: TrainingJobReference | None = None
-    """Instead of a uri: the newest verified file of a TrainingJob, whenever there is a newer one.
+    """Instead of a uri: the verified file of the newest TrainingJob, whenever there is a newer one.
 
-    A TrainingJob that goes, or runs again, leaves what is served alone.
+    A TrainingJob that goes, runs again or is not complete yet leaves what is served alone.
     """
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)] | None = None
     """SHA-256 of the file in hex, checked before llama-server starts.
@@ -209,6 +221,8 @@ class LLMEndpointSpec(Model):
     """How the router treats requests; a change restarts nothing."""
     rollout: Rollout = Rollout()
     """How a change takes over."""
+    revision_history_limit: Annotated[int, Field(ge=0, le=10)] | None = None
+    """Retired revisions that are kept, to go back to; by default as the operator's settings say."""
     access: Access | None = None
     """Who may use the endpoint; if absent, everybody who reaches the router."""
 
@@ -244,6 +258,13 @@ class LLMEndpointSpec(Model):
             "|| has(self.access)",
             "Key needs spec.access: clients are told by their API keys",
             ".rollout.canary.stickiness",
+        ),
+        Rule(
+            "!has(self.rollout.canary) || !has(self.rollout.canary.analysis) "
+            "|| !has(self.rollout.canary.analysis.evaluation) || has(self.model.trainingJobRef)",
+            "only a TrainingJob's model has scores; set spec.model.trainingJobRef",
+            ".rollout.canary.analysis.evaluation",
+            "FieldValueForbidden",
         ),
     )
 
@@ -284,7 +305,7 @@ class RevisionRole(StrEnum):
     STABLE = "Stable"
     """Users are served by it."""
     CANDIDATE = "Candidate"
-    """It is what the spec means, and is to take over unless it was aborted."""
+    """It is what the spec means, and is to take over unless it was aborted or failed."""
     RETIRED = "Retired"
     """The spec meant it before."""
 
@@ -294,6 +315,9 @@ class Outcome(StrEnum):
 
     ABORTED = "Aborted"
     """It was aborted; it gets no requests until the spec has meant another revision."""
+    FAILED = "Failed"
+    """What was asked of it was not met; it gets no requests until the spec has meant another
+    revision."""
 
 
 class CanaryStatus(Model):
@@ -311,6 +335,17 @@ class CanaryStatus(Model):
     """When the step began."""
     hold_until: datetime | None = None
     """When the step's hold is over; absent where it waits for promotion."""
+    verdict: CanaryVerdict | None = None
+    """What was measured of it, as far as that is asked for."""
+
+
+class RollbackStatus(Model):
+    """A revision that serves, or is to serve, instead of the one that the spec means."""
+
+    revision: str
+    """Name of the revision."""
+    instead_of: str
+    """The revision that the spec means."""
 
 
 class RevisionStatus(Model):
@@ -326,8 +361,14 @@ class RevisionStatus(Model):
     """Part it plays."""
     outcome: Outcome | None = None
     """How its canary ended, if it did not take over."""
+    verdict: str | None = None
+    """What it failed by: the arithmetic of the metric that decided."""
     created_at: datetime | None = None
     """When it was stored."""
+    promoted_at: datetime | None = None
+    """When it took over from another one."""
+    lineage: ModelLineage | None = None
+    """Where its model comes from, if a TrainingJob made it."""
 
 
 class Summary(Model):
@@ -364,6 +405,10 @@ class LLMEndpointStatus(Model):
     """Revision that users are served by."""
     canary: CanaryStatus | None = None
     """Revision that gets a share of the requests."""
+    replacement: ReplacementStatus | None = None
+    """Replace that is about to begin, or by which the stable revision took over."""
+    rollback: RollbackStatus | None = None
+    """The order to roll back that is in force."""
     routing: Routing | None = None
     """Routing in force: the spec's values and the operator's defaults."""
     fetch: FetchStatus | None = None

@@ -57,10 +57,11 @@ OPERATOR_RULES: Final[tuple[PolicyRule, ...]] = (
     # operator has to be able to read them. It writes its own alone, the backend key.
     _rule("", "secrets", verbs=(*_READ, "create")),
     _rule("", "secrets", verbs=("patch", "delete"), names=("puna-backend-key",)),
+    # The volume that a run writes to; none is ever deleted.
+    _rule("", "persistentvolumeclaims", verbs=(*_READ, "create", "patch")),
     # What is observed.
     _rule("", "pods", verbs=_READ),
     _rule("", "pods/log", verbs=("get",)),
-    _rule("", "persistentvolumeclaims", verbs=("get",)),
     # What is told.
     _rule("", "events", verbs=("create",)),
 )

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from puna.api.analysis import Analysis
 from puna.api.resource import Model, Rule
 from puna_router.config import Stickiness
 
@@ -46,11 +47,20 @@ class Canary(Model):
     """
     stickiness: Stickiness = Stickiness.NONE
     """What keeps a client on one revision while weights grow."""
+    analysis: Analysis | None = None
+    """What is asked of the new revision at every step; absent: nothing, time alone decides."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "self.steps.map(step, step.weight).isSorted()",
             "weights must not fall from step to step",
+            ".steps",
+        ),
+        Rule(
+            "!has(self.analysis) || self.steps[0].weight < 100 "
+            "|| has(self.analysis.minRequests) && self.analysis.minRequests == 0",
+            "at 100 the stable revision gets no requests that the new one could be compared with; "
+            "begin with less, or set analysis.minRequests to 0",
             ".steps",
         ),
         Rule(
@@ -63,6 +73,13 @@ class Canary(Model):
     )
 
 
+class Shadow(Model):
+    """Copies of requests for a new revision: into slots that nobody needs, answers discarded."""
+
+    percent: Annotated[int, Field(ge=1, le=100)]
+    """Percent of the stable revision's requests that are copied."""
+
+
 class Rollout(Model):
     """How a change of model, preset or server settings reaches users."""
 
@@ -70,8 +87,16 @@ class Rollout(Model):
     """How the new revision takes over."""
     canary: Canary | None = None
     """Steps of strategy Canary."""
+    shadow: Shadow | None = None
+    """Copies of requests that a canary gets besides; absent: none."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.shadow) || self.strategy == 'Canary'",
+            "is for strategy Canary alone",
+            ".shadow",
+            "FieldValueForbidden",
+        ),
         Rule(
             "self.strategy != 'Canary' || has(self.canary)",
             "required for strategy Canary",

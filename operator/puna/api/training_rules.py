@@ -109,6 +109,18 @@ SPEC_RULES: Final[tuple[Rule, ...]] = (
         ".nodes",
     ),
     Rule(
+        "has(self.output.persistentVolumeClaim) != has(self.output.volumeClaimTemplate)",
+        "needs either persistentVolumeClaim or volumeClaimTemplate",
+        ".output",
+    ),
+    Rule(
+        "!has(self.nodes) || self.nodes == 1 || !has(self.output.volumeClaimTemplate) || "
+        "!has(self.output.volumeClaimTemplate.accessModes) || "
+        "'ReadWriteMany' in self.output.volumeClaimTemplate.accessModes",
+        "several nodes write to one volume; use ReadWriteMany",
+        ".output.volumeClaimTemplate.accessModes",
+    ),
+    Rule(
         "!self.dataset.uri.startsWith('pvc://') || "
         "self.dataset.uri.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/.+$')",
         "expected pvc://<claim>/<path>",

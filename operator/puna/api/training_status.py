@@ -48,6 +48,8 @@ class TrainingProgress(Model):
     """Time until the stage is done."""
     updated_at: datetime
     """When this was so; its age tells whether the run lives."""
+    pod: str | None = None
+    """Pod whose trainer said so, by the clock of its node."""
     message: str | None = None
     """What takes time, if it is not steps."""
     curve: Annotated[tuple[CurvePoint, ...], Field(max_length=CURVE_POINTS)] = ()

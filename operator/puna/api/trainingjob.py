@@ -6,12 +6,21 @@ stands what Kubernetes has to know.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
 from puna.api.llmendpoint import Accelerator, Labels, Resources, VolumeClaimReference
-from puna.api.resource import Column, LocalObjectReference, Model, ObjectName, Resource, Rule
+from puna.api.resource import (
+    Column,
+    LocalObjectReference,
+    Model,
+    ObjectName,
+    Quantity,
+    Resource,
+    Rule,
+)
 from puna.api.training_rules import SPEC_RULES
 from puna.api.training_status import TrainingJobStatus
 from puna_trainer.config.dataset import Dataset, Preparation
@@ -33,12 +42,46 @@ class TrainingDataset(Dataset):
     (s3), for dataset, model and upload."""
 
 
+class AccessMode(StrEnum):
+    """Who may mount a volume at once."""
+
+    READ_WRITE_ONCE = "ReadWriteOnce"
+    READ_WRITE_MANY = "ReadWriteMany"
+    READ_WRITE_ONCE_POD = "ReadWriteOncePod"
+
+
+class WhenDeleted(StrEnum):
+    """What becomes of a volume when its TrainingJob is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class VolumeClaimTemplate(Model):
+    """A PersistentVolumeClaim that the operator makes."""
+
+    size: Quantity
+    """Room for checkpoints and files, for example 20Gi."""
+    storage_class_name: ObjectName | None = None
+    """StorageClass that the volume comes from; the cluster's default if absent."""
+    access_modes: Annotated[
+        tuple[AccessMode, ...],
+        Field(min_length=1, max_length=3, json_schema_extra={"listType": "set"}),
+    ] = (AccessMode.READ_WRITE_ONCE,)
+    """How the volume may be mounted; several nodes need ReadWriteMany."""
+    when_deleted: WhenDeleted = WhenDeleted.RETAIN
+    """What becomes of the claim when the TrainingJob is deleted, by its TTL too: Retain keeps it,
+    and a TrainingJob of the same name goes on with it; Delete deletes it with all files."""
+
+
 class Output(Model):
     """Where everything is written that a run leaves behind."""
 
-    persistent_volume_claim: VolumeClaimReference
+    persistent_volume_claim: VolumeClaimReference | None = None
     """Claim that checkpoints and files are written to; it stays when the TrainingJob goes. With
     `nodes` above 1 it needs an access mode that lets all of them write."""
+    volume_claim_template: VolumeClaimTemplate | None = None
+    """Claim `<name>-output` that the operator makes, instead of one that is there."""
     path: (
         Annotated[
             str,
@@ -99,7 +142,7 @@ class TrainingJobSpec(Model):
     """Time that the run may take, suspensions not counted."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=31_536_000)] | None = None
     """Time after its end when the TrainingJob is deleted; never if absent. The output volume is
-    kept."""
+    kept, unless `output.volumeClaimTemplate.whenDeleted` is Delete."""
 
     cel_rules: ClassVar[tuple[Rule, ...]] = SPEC_RULES
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from puna.core.plan import Manifest, ObjectKey
 from puna.core.standing import taken_over
 
 REQUEST_SECONDS: Final = 15.0
+CONNECT_SECONDS: Final = 10.0
 LINE_BYTES: Final = 8192
 """Bytes of a log that are read for each line."""
 SERVICE_CREATES: Final = 2
@@ -137,7 +139,7 @@ class Client:
 
     async def log_tail(
         self, namespace: str, pod: str, container: str, *, lines: int, timeout: float
-    ) -> str:
+    ) -> bytes:
         """Return the last lines that a container wrote."""
         resource = BY_KIND["Pod"]
         answer = await self._request(
@@ -152,7 +154,36 @@ class Client:
             timeout=timeout,
             decode=False,
         )
-        return bytes(answer).decode(errors="replace").strip()
+        return bytes(answer)
+
+    async def log_parts(
+        self, namespace: str, pod: str, container: str, *, lines: int, size: int, silence: float
+    ) -> AsyncIterator[bytes]:
+        """Yield the last lines that a container wrote, then what it writes, as it comes.
+
+        It ends with the container, after `size` bytes, or after `silence` seconds without a word.
+
+        Raises:
+            ClusterError: the answer is an error, or it broke off.
+        """
+        resource = BY_KIND["Pod"]
+        async with self._answer(
+            "get",
+            resource,
+            resource.path(namespace, pod, "log"),
+            params={
+                "container": container,
+                "follow": "true",
+                "tailLines": str(lines),
+                "limitBytes": str(size),
+            },
+            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=silence),
+        ) as response:
+            try:
+                async for part in response.content.iter_any():
+                    yield part
+            except TimeoutError:
+                return
 
     async def _apply(
         self, resource: ResourceType, path: str, manifest: Manifest, *, force: bool
@@ -188,6 +219,39 @@ class Client:
         Raises:
             ClusterError: the answer is an error, or there is none in time.
         """
+        async with self._answer(
+            verb,
+            resource,
+            path,
+            method=method,
+            params=params,
+            body=body,
+            content_type=content_type,
+            accept=accept,
+            timeout=aiohttp.ClientTimeout(total=timeout),
+        ) as response:
+            answer = await response.read()
+        return orjson.loads(answer) if decode else answer
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        verb: str,
+        resource: ResourceType,
+        path: str,
+        *,
+        method: str = "GET",
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send one request and give its answer, which is no error; count it in the end.
+
+        Raises:
+            ClusterError: the answer is an error, or it did not come or broke off.
+        """
         headers = await self._connection.headers() | {"Accept": accept}
         data = None
         if body is not None:
@@ -201,22 +265,24 @@ class Client:
                 params=params,
                 data=data,
                 headers=headers,
-                timeout=aiohttp.ClientTimeout(total=timeout),
+                timeout=timeout,
                 server_hostname=self._connection.server_name,
                 proxy=self._connection.proxy,
             ) as response:
-                answer = await response.read()
+                if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                    answer = await response.read()
+                    code = str(response.status)
+                    self.answered_at = time.monotonic()
+                    raise refused(response.status, answer, response.headers)
+                yield response
                 code = str(response.status)
                 self.answered_at = time.monotonic()
-                if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-                    raise refused(response.status, answer, response.headers)
         except ClusterError:
             raise
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise unreachable(error) from error
         finally:
             self._count(verb, resource.kind, code)
-        return orjson.loads(answer) if decode else answer
 
 
 def _bare(manifest: Manifest) -> Manifest:

@@ -25,8 +25,10 @@ from puna.cluster.lean_kubernetes import (
 )
 
 READ_BUFFER: Final = 1 << 18
-CONNECTIONS: Final = 64
-"""Watches hold one each; the rest is for requests."""
+FOLLOWED: Final = 256
+"""Logs followed at once, of model fetches and of training each; more are read at intervals."""
+CONNECTIONS: Final = 64 + 2 * FOLLOWED
+"""Watches and followed logs hold one each; the rest is for requests."""
 BEARER: Final = "BearerToken"
 
 

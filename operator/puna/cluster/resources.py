@@ -47,7 +47,8 @@ SECRETS: Final = ResourceType(
     "v1", "Secret", "secrets", field_selector=f"metadata.name={BACKEND_KEY_NAME}"
 )
 """The backend keys alone: watched by name, so that rights by `resourceNames` suffice."""
-CLAIMS: Final = ResourceType("v1", "PersistentVolumeClaim", "persistentvolumeclaims")
+CLAIMS: Final = ResourceType("v1", "PersistentVolumeClaim", "persistentvolumeclaims", _OURS)
+"""Those of users are read by name."""
 EVENTS: Final = ResourceType("v1", "Event", "events")
 
 CHILDREN: Final = (
@@ -62,8 +63,9 @@ CHILDREN: Final = (
     ResourceType("rbac.authorization.k8s.io/v1", "Role", "roles", _OURS),
     ResourceType("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings", _OURS),
     SECRETS,
+    CLAIMS,
 )
 """Everything that a plan may hold."""
 WATCHED: Final = (ENDPOINTS, TRAINING_JOBS, PRESETS, PODS, *CHILDREN)
 """Everything that the store holds."""
-BY_KIND: Final = {resource.kind: resource for resource in (*WATCHED, CLAIMS, EVENTS)}
+BY_KIND: Final = {resource.kind: resource for resource in (*WATCHED, EVENTS)}

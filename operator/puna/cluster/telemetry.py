@@ -1,4 +1,4 @@
-"""Telemetry of routers: what each says it serves. A router that hangs holds nobody up."""
+"""Telemetry of routers: what each says of itself. A router that hangs holds nobody up."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from pydantic import ValidationError
 
-from puna_router.config import CONTROL_PORT, RouterState
+from puna_router.config import CONTROL_PORT, Document, RouterState
+from puna_router.samples import EndpointSamples
 
 FRESH_SECONDS: Final = 0.1
 """Age up to which an answer is shared between endpoints."""
+FRESH_SAMPLES_SECONDS: Final = 1.0
+"""Age up to which samples are taken for the present ones: Envoy itself sums up every 5 s."""
 PATIENCE_SECONDS: Final = 0.1
 """Time that a pass waits for an answer; a late one wakes it again."""
 READ_SECONDS: Final = 1.0
@@ -30,15 +33,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Read:
-    """The newest read of one router, running or ended."""
+    """The newest read of one page of a router, running or ended."""
 
-    task: asyncio.Task[RouterState | None]
+    task: asyncio.Task[Any]
+    """Its result is the document, None if there is none."""
     started: float
+    fresh: float
+    """Seconds for which the answer counts as the present one."""
     ended: float | None = None
+
+    def is_stale(self, now: float) -> bool:
+        """Return whether the page is to be read again."""
+        if self.ended is None:
+            return False
+        return now - self.ended > (SILENT_SECONDS if self.task.result() is None else self.fresh)
 
 
 class Telemetry:
-    """`GET /state` of router Pods by address."""
+    """Pages of router Pods by address."""
 
     def __init__(self, session: aiohttp.ClientSession, *, port: int = CONTROL_PORT) -> None:
         self._session = session
@@ -51,17 +63,24 @@ class Telemetry:
 
         An answer that comes after the wait calls `late`, so that somebody asks again.
         """
-        now = time.monotonic()
-        read = self._reads.get(address)
-        if read is None or _is_stale(read, now):
-            read = self._start(address, now)
-        patience = read.started + PATIENCE_SECONDS - now
-        if not read.task.done() and patience > 0:
-            await asyncio.wait({read.task}, timeout=patience)
-        if read.task.done():
-            return read.task.result()
-        read.task.add_done_callback(lambda _: late())
-        return None
+        url = self._url(address, "/state")
+        read = await self._page(url, RouterState, late, FRESH_SECONDS)
+        state: RouterState | None = read.task.result() if read is not None else None
+        return state
+
+    async def samples(
+        self, address: str, endpoint: str, late: Callable[[], None]
+    ) -> tuple[EndpointSamples, float] | None:
+        """Return what a router has counted of an endpoint, and the seconds since it said so.
+
+        None and `late` as for `state`.
+        """
+        url = self._url(address, f"/samples/{endpoint}")
+        read = await self._page(url, EndpointSamples, late, FRESH_SAMPLES_SECONDS)
+        found: EndpointSamples | None = read.task.result() if read is not None else None
+        if read is None or found is None:
+            return None
+        return found, max(0.0, time.monotonic() - (read.ended or read.started))
 
     async def close(self) -> None:
         """End all reads."""
@@ -70,18 +89,36 @@ class Telemetry:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, address: str, now: float) -> _Read:
+    async def _page(
+        self, url: str, kind: type[Document], late: Callable[[], None], fresh: float
+    ) -> _Read | None:
+        """Return an ended read of a page; None if it does not end in time."""
+        now = time.monotonic()
+        read = self._reads.get(url)
+        if read is None or read.is_stale(now):
+            read = self._start(url, kind, now, fresh)
+        patience = read.started + PATIENCE_SECONDS - now
+        if not read.task.done() and patience > 0:
+            await asyncio.wait({read.task}, timeout=patience)
+        if read.task.done():
+            return read
+        read.task.add_done_callback(lambda _: late())
+        return None
+
+    def _start(self, url: str, kind: type[Document], now: float, fresh: float) -> _Read:
         for known, old in list(self._reads.items()):
-            if _is_stale(old, now):
+            if old.is_stale(now):
                 del self._reads[known]
-        read = _Read(asyncio.create_task(self._read(address)), now)
+        read = _Read(asyncio.create_task(self._read(url, kind)), now, fresh)
         read.task.add_done_callback(lambda _: setattr(read, "ended", time.monotonic()))
-        self._reads[address] = read
+        self._reads[url] = read
         return read
 
-    async def _read(self, address: str) -> RouterState | None:
+    def _url(self, address: str, path: str) -> str:
         host = f"[{address}]" if ":" in address else address
-        url = f"http://{host}:{self._port}/state"
+        return f"http://{host}:{self._port}{path}"
+
+    async def _read(self, url: str, kind: type[Document]) -> Document | None:
         try:
             async with (
                 self._slots,
@@ -95,14 +132,7 @@ class Telemetry:
                         return None
                 if response.status != HTTPStatus.OK:
                     return None
-                return RouterState.model_validate_json(bytes(answer))
+                return kind.model_validate_json(bytes(answer))
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
-            log.debug("router %s: /state: %s: %s", address, type(error).__name__, error)
+            log.debug("%s: %s: %s", url, type(error).__name__, error)
             return None
-
-
-def _is_stale(read: _Read, now: float) -> bool:
-    if read.ended is None:
-        return False
-    lifetime = SILENT_SECONDS if read.task.result() is None else FRESH_SECONDS
-    return now - read.ended > lifetime

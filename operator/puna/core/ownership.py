@@ -126,6 +126,11 @@ def differs(desired: Manifest, live: Manifest) -> bool:
     return _members_differ(wanted, live, fields, in_spec=False, amounts=False)
 
 
+def is_note(desired: Manifest, live: Manifest) -> bool:
+    """Return whether an apply would change nothing of the live object but its metadata."""
+    return not differs(desired | {"metadata": applied_part(live)["metadata"]}, live)
+
+
 def _members_differ(
     desired: Manifest, live: Manifest, fields: FieldSet, *, in_spec: bool, amounts: bool
 ) -> bool:

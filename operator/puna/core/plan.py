@@ -56,6 +56,8 @@ class Plan(Generic[StatusT]):
     """When to look again without being woken."""
     partial: bool = False
     """Whether children that are not in the set stay as they are."""
+    urgent: frozenset[ObjectKey] = frozenset()
+    """Children that are applied before all others."""
     expired: bool = False
     """Whether the resource itself is to be deleted, and with it everything that it owns."""
 

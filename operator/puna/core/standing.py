@@ -12,7 +12,8 @@ class Standing(Enum):
     """What an existing object is to the resource that wants a child of its name."""
 
     OURS = "ours"
-    """It names one of our owners; or, where owners come and go (the anchor), we applied it."""
+    """It names one of our owners; or, where owners come and go (the anchor) or are not wanted (what
+    outlives its resource), we applied it."""
     ORPHANED = "orphaned"
     """Its owner had the name of ours but is no more: the garbage collector will remove it."""
     FOREIGN = "foreign"
@@ -25,7 +26,7 @@ def standing(wanted: Manifest, live: Manifest) -> Standing:
     held_by = live["metadata"].get("ownerReferences", ())
     if {owner["uid"] for owner in owners} & {owner["uid"] for owner in held_by}:
         return Standing.OURS
-    if any(not owner.get("controller") for owner in owners):
+    if not owners or any(not owner.get("controller") for owner in owners):
         applied = field_set(live, wanted["apiVersion"]) is not None
         return Standing.OURS if applied else Standing.FOREIGN
     names = {(owner["kind"], owner["name"]) for owner in owners}

@@ -7,17 +7,21 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointSpec, ModelSource, Pool
-from puna.api.preset import Server
+from puna.api.preset import Server, ServerMode
 from puna.api.reasons import Reason
 from puna.api.resource import LocalObjectReference, SecretKeyReference
+from puna.api.rollout import RolloutStrategy
 from puna.core.addresses import folder_of, refused_host
 from puna.core.findings import Check, Finding
 from puna.endpoint.effective import meant_server, pools_of, preset_names
+from puna.endpoint.golden import analysis_of
 from puna.endpoint.observed import ObservedEndpoint
 from puna.endpoint.routing import effective_routing
 from puna.placement import contradiction
 from puna.settings import Settings
 from puna_fetch.config import model_path
+
+_ANALYSIS: Final = "spec.rollout.canary.analysis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +207,40 @@ def listed_presets_fit_the_server(value: AcceptInput) -> Finding | None:
     return None
 
 
+def golden_prompts_can_be_answered(value: AcceptInput) -> Finding | None:
+    """Refuse prompts for a server that answers none."""
+    mode = _mode(value)
+    if analysis_of(value.endpoint) is None or mode is ServerMode.CHAT:
+        return None
+    return Finding(
+        Reason.INVALID_SPEC,
+        f"{_ANALYSIS}.goldenPrompts: a server in mode {mode} answers no prompts; remove them",
+    )
+
+
+def generated_tokens_can_be_compared(value: AcceptInput) -> Finding | None:
+    """Refuse a limit of tokens per second for a server that generates none."""
+    rollout, mode = value.endpoint.spec.rollout, _mode(value)
+    if rollout.strategy is not RolloutStrategy.CANARY or rollout.canary is None:
+        return None
+    analysis = rollout.canary.analysis
+    asked = analysis is not None and analysis.min_tokens_per_second_percent is not None
+    if not asked or mode is ServerMode.CHAT:
+        return None
+    return Finding(
+        Reason.INVALID_SPEC,
+        f"{_ANALYSIS}.minTokensPerSecondPercent: a server in mode {mode} generates no tokens; "
+        "remove it: maxLatencyPercent compares whole answers",
+    )
+
+
+def _mode(value: AcceptInput) -> ServerMode:
+    """Return what the server of an endpoint is for."""
+    ref = value.endpoint.spec.preset_ref
+    server = value.observed.presets[ref.name].spec.server if ref else None
+    return (server or Server()).mode
+
+
 def secrets_exist(value: AcceptInput) -> Finding | None:
     """Name the first Secret that is missing."""
     for field, name in _secrets(value.endpoint.spec).items():
@@ -265,6 +303,8 @@ SPEC_CHECKS: Final[tuple[Check[AcceptInput], ...]] = (
 REFERENCE_CHECKS: Final[tuple[Check[AcceptInput], ...]] = (
     presets_exist,
     listed_presets_fit_the_server,
+    golden_prompts_can_be_answered,
+    generated_tokens_can_be_compared,
     secrets_exist,
     claims_exist,
 )

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
+from puna.api.analysis import Result
 from puna.api.llmendpoint import Pool
 from puna.api.rollout import Canary, CanaryStep
 
 
 class Verdict(Enum):
-    """What is said of a canary by people, or by what is observed of it."""
+    """What is said of a canary by people, or by the routers."""
 
     CONTINUE = auto()
     """Nothing stands in the way of the next step."""
@@ -29,6 +30,7 @@ class End(Enum):
 
     PROMOTED = auto()
     ABORTED = auto()
+    FAILED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,27 @@ def next_step(
     ready: bool,
     complete: bool,
     now: datetime,
+    gate: Result = Result.PASS,
+    measured: Result = Result.PASS,
 ) -> Position | End:
     """Return where a canary goes from its position, which is all that is remembered of it.
 
     `ready` says that the servers of a canary are up, `complete` that those of a stable revision
-    are.
+    are. `gate` has to pass before the first weight, `measured` before every step after it; where
+    the one that counts fails, the canary ends at once. An order to promote overrides both.
     """
     if verdict is Verdict.ABORT:
         return End.ABORTED
+    step = present_step(position, steps)
+    result = gate if step is None else measured
+    if verdict is not Verdict.PROMOTE and result is Result.FAIL:
+        return End.FAILED
     if verdict is Verdict.HOLD:
         return position
     if verdict is Verdict.PROMOTE:
         return End.PROMOTED if complete else position
-    step = present_step(position, steps)
+    if result is not Result.PASS:
+        return position
     if step is None:
         return Position(0, now) if ready else position
     if not _is_held(position, steps, now):
@@ -90,6 +100,14 @@ def hold_until(position: Position, steps: Sequence[CanaryStep]) -> datetime | No
         return None
     seconds = steps[step].hold_seconds
     return None if seconds is None else position.since + timedelta(seconds=seconds)
+
+
+def is_overdue(
+    position: Position, steps: Sequence[CanaryStep], *, deadline_seconds: int, now: datetime
+) -> bool:
+    """Return whether a step has been over for longer than it may take to pass."""
+    until = hold_until(position, steps)
+    return until is not None and now >= until + timedelta(seconds=deadline_seconds)
 
 
 def needs_all(

@@ -9,6 +9,7 @@ from puna.core.naming import BACKEND_KEY_DIGEST, digest8
 from puna.core.plan import Manifest
 from puna.endpoint.deployment import build_deployment, deployed_pool
 from puna.endpoint.disruption_budget import build_disruption_budget
+from puna.endpoint.restore import carried_revisions
 from puna.endpoint.revision import StoredRevision, build_revision
 from puna.endpoint.rollout import Rollout, history
 from puna.endpoint.router_config import build_router_config
@@ -22,7 +23,7 @@ def build_children(situation: Situation, rollout: Rollout, document: str) -> tup
     following = 1 + max((item.number for item in rollout.revisions), default=0)
     revisions = [
         build_revision(item, namespace=namespace, endpoint=name, next_number=following)
-        for item in history(rollout, situation.settings.revision_history_limit)
+        for item in history(rollout, situation.history_limit)
         if not item.outdated
     ]
     deployments = [
@@ -34,6 +35,7 @@ def build_children(situation: Situation, rollout: Rollout, document: str) -> tup
             strategy=situation.effective.strategy,
             settings=situation.settings,
             backend_key=key,
+            carried=_carried(rollout, revision.process, following),
         )
         for revision, pool in _wanted_servers(situation, rollout)
         if (key := _backend_key(situation, pool, revision)) is not None
@@ -52,6 +54,13 @@ def build_children(situation: Situation, rollout: Rollout, document: str) -> tup
     )
 
 
+def _carried(rollout: Rollout, process: str, next_number: int) -> str:
+    """Return what the Deployments of a process carry of those that it serves."""
+    active = (rollout.stable, rollout.candidate, rollout.rejected, *rollout.retiring)
+    serving = (item for item in active if item is not None and item.process == process)
+    return carried_revisions(serving, next_number=next_number)
+
+
 def _wanted_servers(
     situation: Situation, rollout: Rollout
 ) -> Iterable[tuple[StoredRevision, Pool]]:
@@ -62,14 +71,12 @@ def _wanted_servers(
     """
     pools = situation.effective.pools
     stable, candidate = rollout.stable, rollout.candidate
-    coming = candidate or rollout.aborted
-    if coming is not None and coming.process != stable.process:
-        deployed = _deployed_pools(situation, stable.process)
-        yield from ((stable, pool) for pool in deployed.values())
-        yield from ((stable, pool) for pool in pools if pool.name not in deployed)
-    elif not rollout.waiting_for_old:
-        yield from ((stable, pool) for pool in pools)
-    if candidate is not None and not rollout.shares_pods:
+    coming = candidate.process if candidate is not None else situation.effective.process
+    if not rollout.waiting_for_old:
+        kept = _deployed_pools(situation, stable.process) if coming != stable.process else {}
+        yield from ((stable, pool) for pool in kept.values())
+        yield from ((stable, pool) for pool in pools if pool.name not in kept)
+    if candidate is not None and not rollout.shares_pods and not rollout.announced:
         yield from ((candidate, pool) for pool in rollout.candidate_pools(pools))
     for former in rollout.retiring:
         for pool in _deployed_pools(situation, former.process, may_grow=False).values():

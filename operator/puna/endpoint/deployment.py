@@ -9,6 +9,7 @@ from puna.api.rollout import RolloutStrategy
 from puna.core.naming import COMPONENT_MODEL, child_name, endpoint_labels
 from puna.core.plan import Manifest
 from puna.endpoint.pod import pod_template, selector_labels
+from puna.endpoint.restore import CARRIED
 from puna.endpoint.revision import StoredRevision
 from puna.settings import Settings
 
@@ -30,8 +31,12 @@ def build_deployment(
     strategy: RolloutStrategy,
     settings: Settings,
     backend_key: str,
+    carried: str,
 ) -> Manifest:
-    """Return the Deployment that runs a revision's process in one pool."""
+    """Return the Deployment that runs a revision's process in one pool.
+
+    `carried` is what it takes along to restore revisions from.
+    """
     profile = revision.profile(pool.accelerator, settings)
     one_slot = profile.resource_name is not None or strategy is RolloutStrategy.REPLACE
     surge = (
@@ -49,7 +54,8 @@ def build_deployment(
             "annotations": {
                 POOL_SPEC: pool.model_dump_json(
                     by_alias=True, exclude={"replicas"}, exclude_defaults=True
-                )
+                ),
+                CARRIED: carried,
             },
         },
         "spec": {

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from puna.api.access import Access
+from puna.api.lineage import ModelLineage
 from puna.api.llmendpoint import (
     Accelerator,
     LLMEndpointSpec,
@@ -16,7 +17,7 @@ from puna.api.llmendpoint import (
     Resources,
 )
 from puna.api.preset import Precedence, Preset, PresetSpec, Prompt, Sampling, Server
-from puna.api.rollout import Canary, RolloutStrategy
+from puna.api.rollout import Canary, RolloutStrategy, Shadow
 from puna.api.routing import ExternalEndpoint
 from puna.core.naming import digest8
 from puna.core.quantities import mebibytes
@@ -41,10 +42,14 @@ class Effective:
     strategy: RolloutStrategy
     canary: Canary | None = None
     """Steps of strategy Canary."""
+    shadow: Shadow | None = None
+    """Copies of requests that a canary gets."""
     external: tuple[ExternalEndpoint, ...] = ()
     """Servers outside the cluster."""
     access: Access | None = None
     """Who may use it: no part of a hash, since it changes no answer."""
+    lineage: ModelLineage | None = None
+    """Where the model comes from: no part of a hash either."""
 
     @cached_property
     def process(self) -> str:
@@ -93,7 +98,13 @@ def preset_names(spec: LLMEndpointSpec) -> tuple[str, ...]:
     return own + tuple(name for name in spec.presets if name not in own)
 
 
-def resolve(name: str, spec: LLMEndpointSpec, presets: Mapping[str, Preset]) -> Effective:
+def resolve(
+    name: str,
+    spec: LLMEndpointSpec,
+    presets: Mapping[str, Preset],
+    *,
+    lineage: ModelLineage | None = None,
+) -> Effective:
     """Return the effective spec; every Preset that the spec names has to be in `presets`."""
     own = presets[spec.preset_ref.name].spec if spec.preset_ref else PresetSpec()
     return Effective(
@@ -108,8 +119,10 @@ def resolve(name: str, spec: LLMEndpointSpec, presets: Mapping[str, Preset]) -> 
         presets={preset: presets[preset].spec for preset in preset_names(spec)},
         strategy=spec.rollout.strategy,
         canary=spec.rollout.canary,
+        shadow=spec.rollout.shadow,
         external=spec.external_endpoints,
         access=spec.access,
+        lineage=lineage,
     )
 
 

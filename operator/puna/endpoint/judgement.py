@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from puna.api.analysis import CanaryVerdict, Result
 from puna.api.conditions import Condition
-from puna.api.llmendpoint import CanaryStatus, FetchStatus, Pool
+from puna.api.llmendpoint import CanaryStatus, FetchStatus, Outcome, Pool, RollbackStatus
 from puna.api.reasons import ConditionType, Reason
+from puna.api.replacement import ReplacementStatus
 from puna.core.findings import Finding
+from puna.core.naming import ANNOTATION_ROLLBACK
 from puna.endpoint.census import Census
 from puna.endpoint.diagnosis import Diagnosis
 from puna.endpoint.progress import describe
@@ -59,10 +62,18 @@ class View:
     """There are servers outside the cluster."""
     canary: CanaryStatus | None = None
     """Share of the candidate; None where it takes over as a whole."""
+    replacement: ReplacementStatus | None = None
+    """Replace that is announced, or by which the stable revision took over."""
     candidate_pools: tuple[Pool, ...] = ()
     """Pools with the servers that the candidate is to have."""
-    aborted: StoredRevision | None = None
-    """The revision that the spec means, if its canary was aborted."""
+    rejected: StoredRevision | None = None
+    """The revision that the spec means, if its canary was aborted or failed."""
+    rollback: RollbackStatus | None = None
+    """The revision that serves, or is to, instead of the one that the spec means."""
+    order: Finding | None = None
+    """Why an order cannot be carried out."""
+    paused: bool = False
+    """The canary has not passed in time: people are waited for."""
     changed_at: datetime | None = None
     """When requests last were taken from a revision that still runs."""
 
@@ -94,7 +105,8 @@ class View:
             and self.unresolved is None
             and not self.is_rejected
             and self.candidate is None
-            and self.aborted is None
+            and self.rejected is None
+            and self.rollback is None
             and self.stable is not None
             and self.census.complete(self.stable.process, self.pools)
         )
@@ -135,7 +147,7 @@ def _accepted(view: View) -> Condition:
 
 def _resolved_refs(view: View) -> Condition:
     kind = ConditionType.RESOLVED_REFS
-    missing = view.unresolved or view.closed
+    missing = view.unresolved or view.closed or view.order
     if missing is not None:
         return _condition(view, kind, "False", missing.reason, missing.message)
     return _condition(view, kind, "True", Reason.RESOLVED)
@@ -191,21 +203,38 @@ def _progressing(view: View) -> Condition:
         return _condition(view, kind, "False", stuck.reason, stuck.message)
     if view.awaited is not None:
         return _condition(view, kind, "True", Reason.ROLLING_OUT, view.awaited)
-    if view.aborted is not None and view.stable is not None:
+    if view.rollback is not None and view.candidate is None:
         message = (
-            f"revision {view.aborted.name} was aborted; {view.stable.name} serves until the spec, "
-            "or the Preset that it names, means another revision"
+            f"revision {view.rollback.revision} serves instead of {view.rollback.instead_of}, as "
+            f"annotation {ANNOTATION_ROLLBACK} orders, until the spec means another revision; to "
+            f"take the order back: puna rollback {view.name} --undo"
         )
-        return _condition(view, kind, "False", Reason.CANARY_ABORTED, message)
+        return _condition(view, kind, "False", Reason.ROLLED_BACK, message)
+    if view.rejected is not None and view.stable is not None:
+        failed = view.rejected.outcome is Outcome.FAILED
+        how = f"failed ({view.rejected.verdict})" if failed else "was aborted"
+        message = (
+            f"revision {view.rejected.name} {how}; {view.stable.name} serves until the spec, "
+            "or the Preset that it names, means another revision; to try it again: "
+            f"puna retry {view.name}"
+        )
+        reason = Reason.CANARY_FAILED if failed else Reason.CANARY_ABORTED
+        return _condition(view, kind, "False", reason, message)
     pools = view.pools if view.candidate is None else view.candidate_pools or view.pools
     ready = view.census.ready_replicas(view.newest.process) if view.newest else 0
     count = f"{ready} of {sum(pool.replicas for pool in pools)} servers are ready"
     if view.candidate is not None and view.stable is not None:
+        if view.canary is not None and view.canary.verdict is not None and view.paused:
+            message = _paused(view.name, view.canary, view.canary.verdict)
+            return _condition(view, kind, "False", Reason.CANARY_PAUSED, message)
         if view.canary is not None and view.canary.step:
             complete = view.census.complete(view.candidate.process, pools)
             message = _canary(view, view.canary, waits_for=None if complete else count)
             return _condition(view, kind, "True", Reason.CANARY_RUNNING, message)
         message = f"revision {view.candidate.name}: {count}; {view.stable.name} serves"
+        gate = view.canary.verdict if view.canary else None
+        if gate is not None and view.census.complete(view.candidate.process, pools):
+            message = f"{message}; {gate.message}"
         return _condition(view, kind, "True", Reason.ROLLING_OUT, message)
     if view.retiring:
         message = "the routers let go of the former revision"
@@ -217,15 +246,37 @@ def _progressing(view: View) -> Condition:
 
 def _canary(view: View, canary: CanaryStatus, *, waits_for: str | None) -> str:
     """Return what share a canary gets, and what it waits for."""
-    share = (
-        f"revision {canary.revision} gets {canary.weight}% of the requests "
-        f"(step {canary.step} of {canary.steps})"
-    )
+    share = _share(canary)
     if waits_for is not None:
         return f"{share}: {waits_for}"
     if canary.hold_until is not None:
-        return f"{share} until {canary.hold_until:%Y-%m-%dT%H:%M:%SZ}"
+        until = f"{share} until {canary.hold_until:%Y-%m-%dT%H:%M:%SZ}"
+        return until if canary.verdict is None else f"{until} and {_judged(canary.verdict)}"
     return f"{share} and waits for promotion: puna promote {view.name}"
+
+
+def _share(canary: CanaryStatus) -> str:
+    if not canary.step:
+        return f"revision {canary.revision} gets no request yet"
+    return (
+        f"revision {canary.revision} gets {canary.weight}% of the requests "
+        f"(step {canary.step} of {canary.steps})"
+    )
+
+
+def _paused(name: str, canary: CanaryStatus, verdict: CanaryVerdict) -> str:
+    """Return why a canary waits for people, and what they can do."""
+    return (
+        f"{_share(canary)} and is paused: {verdict.result}: {verdict.message}; it goes on once it "
+        f"passes, or: puna promote {name}, puna abort {name}"
+    )
+
+
+def _judged(verdict: CanaryVerdict) -> str:
+    """Return what a step waits for beside its time, or that it has passed."""
+    if verdict.result is Result.PASS:
+        return "passes so far"
+    return f"until it passes ({verdict.result}: {verdict.message})"
 
 
 def _stuck(view: View, problem: Diagnosis) -> Diagnosis:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from puna.api.llmendpoint import ModelSource
 from puna.api.preset import Preset
-from puna.api.training_status import ArtifactStatus
+from puna.api.trainingjob import TrainingJob
 from puna.core.findings import Finding
 from puna.core.plan import Manifest, ObjectKey
+from puna.endpoint.golden import GoldenReport
+from puna.endpoint.samples import Reading
 from puna_fetch.config import Progress
 from puna_router.config import EndpointState
 
@@ -22,6 +23,8 @@ class RouterObservation:
     reachable: bool
     state: EndpointState | None = None
     """Absent while the router has not seen the endpoint, or was not asked."""
+    reading: Reading | None = None
+    """What it has counted; absent if it was not asked, or did not answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,8 @@ class ObservedEndpoint:
     """Secrets that the spec names and the namespace lacks."""
     claims: Mapping[str, Manifest] = field(default_factory=dict)
     """PersistentVolumeClaims that the spec names, as far as they exist."""
-    artifacts: Mapping[str, ArtifactStatus] | None = None
-    """Verified files of the TrainingJob that the spec names, none while it is not complete; None:
-    there is no such TrainingJob."""
+    jobs: tuple[TrainingJob, ...] = ()
+    """TrainingJobs that the spec names or selects, whatever has become of them."""
     foreign: frozenset[ObjectKey] = frozenset()
     """Objects with a wanted child's name that somebody else owns."""
     routers: tuple[RouterObservation, ...] = ()
@@ -49,17 +51,11 @@ class ObservedEndpoint:
     """Whether their /state was read for this plan."""
     progress: Mapping[str, Progress] = field(default_factory=dict)
     """Last progress line by Pod, of those that are fetching."""
+    golden: GoldenReport | None = None
+    """What has come of the candidate's golden prompts, while they are being asked."""
     backend_key: Manifest | None = None
     """Secret `puna-backend-key` of the namespace, once it is there."""
     router_obstacle: Finding | None = None
     """What keeps the namespace's router from being built."""
     rejected: str | None = None
     """The API server's words, if it refused a child in the pass before."""
-
-
-def artifact_of(
-    model: ModelSource, artifacts: Mapping[str, ArtifactStatus] | None
-) -> ArtifactStatus | None:
-    """Return the file that a model's reference means, once it is there."""
-    ref = model.training_job_ref
-    return None if ref is None else (artifacts or {}).get(ref.artifact)

@@ -6,35 +6,43 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
+from puna.api.analysis import Result
 from puna.api.conditions import find
 from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
 from puna.api.reasons import ConditionType, Reason
+from puna.api.replacement import ReplacementStatus
 from puna.api.rollout import RolloutStrategy
 from puna.core.findings import Finding, first_finding
 from puna.core.naming import BACKEND_KEY_NAME
-from puna.core.plan import Manifest, Plan
+from puna.core.plan import Manifest, ObjectKey, Plan, key_of
 from puna.endpoint.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput, keys_exist
 from puna.endpoint.acknowledgement import rejection, runs, serves
-from puna.endpoint.canary import canary_pools
+from puna.endpoint.canary import canary_pools, is_overdue
 from puna.endpoint.census import take
 from puna.endpoint.children import build_children
+from puna.endpoint.crashes import crash_verdict
 from puna.endpoint.diagnosis import Diagnosis, diagnose, is_fetching, is_loading
 from puna.endpoint.effective import pools_of, resolve
 from puna.endpoint.follow import followed, not_there_yet
+from puna.endpoint.gate import gate_verdict, is_gate_overdue, remembering
 from puna.endpoint.judgement import View
-from puna.endpoint.observed import ObservedEndpoint, artifact_of
-from puna.endpoint.orders import read_orders
+from puna.endpoint.observed import ObservedEndpoint
+from puna.endpoint.orders import Orders, read_orders
 from puna.endpoint.progress import fetch_status
+from puna.endpoint.replacement import announcement, look_at
 from puna.endpoint.requeue import look_again
-from puna.endpoint.revision import new_revision, stored_revisions
-from puna.endpoint.rollout import Rollout, RolloutInput, history, next_step
-from puna.endpoint.router_config import build_router_config, closer, router_config_name
+from puna.endpoint.restore import known_revisions, taken_up
+from puna.endpoint.revision import StoredRevision, new_revision
+from puna.endpoint.rollback import impossible, rollback
+from puna.endpoint.rollout import Rollout, RolloutInput, history, next_step, retried
+from puna.endpoint.router_config import router_config_name
 from puna.endpoint.routing import effective_routing
 from puna.endpoint.situation import Situation
 from puna.endpoint.split import let_go
-from puna.endpoint.status import build_status, canary_status, transitions
+from puna.endpoint.standstill import ended_canary, narrowed, running_canary
+from puna.endpoint.status import build_status, canary_status, rollback_status, transitions
 from puna.settings import Settings
-from puna_router.config import CONFIG_KEY, LABEL_PROCESS
+from puna_router.config import LABEL_PROCESS, QueueConfig
 
 LOOK_AGAIN: Final = timedelta(seconds=10)
 """For what no watch tells: missing Secrets, foreign objects."""
@@ -44,13 +52,11 @@ def plan(
     endpoint: LLMEndpoint, observed: ObservedEndpoint, settings: Settings, now: datetime
 ) -> Plan[LLMEndpointStatus]:
     """Return everything that one pass wants to be true."""
-    meant = followed(
-        endpoint, artifact_of(endpoint.spec.model, observed.artifacts), observed.children
-    )
+    meant = followed(endpoint, observed.jobs, observed.children)
     if meant is None:
         value = AcceptInput(endpoint, observed, settings)
         return _refuse(value, now, refusal=None, unresolved=not_there_yet(endpoint, observed))
-    endpoint = meant
+    endpoint = meant.endpoint
     value = AcceptInput(endpoint, observed, settings)
     refusal = first_finding(SPEC_CHECKS, value)
     unresolved = first_finding(REFERENCE_CHECKS, value)
@@ -58,7 +64,9 @@ def plan(
         return _refuse(value, now, refusal=refusal, unresolved=unresolved)
     situation = Situation(
         endpoint=endpoint,
-        effective=resolve(endpoint.metadata.name, endpoint.spec, observed.presets),
+        effective=resolve(
+            endpoint.metadata.name, endpoint.spec, observed.presets, lineage=meant.lineage
+        ),
         observed=observed,
         census=take(observed.children, observed.pods),
         routing=effective_routing(endpoint.spec.routing, settings.router),
@@ -77,7 +85,11 @@ def _refuse(
     leave open what its owner has closed.
     """
     endpoint, observed = value.endpoint, value.observed
-    stored = stored_revisions(observed.children)
+    stored = known_revisions(observed.children)
+    stable = _stable(stored)
+    ended = stable and ended_canary(endpoint, observed, stored, stable=stable, now=now)
+    if ended is not None:
+        stored = tuple(ended if item.name == ended.name else item for item in stored)
     view = View(
         name=endpoint.metadata.name,
         generation=endpoint.metadata.generation,
@@ -86,9 +98,11 @@ def _refuse(
         census=take(observed.children, observed.pods),
         refusal=refusal,
         unresolved=unresolved,
-        stable=next((item for item in stored if item.role is RevisionRole.STABLE), None),
+        stable=stable,
         candidate=None,
-        canary=endpoint.status.canary,
+        canary=endpoint.status.canary if running_canary(stored) else None,
+        replacement=endpoint.status.replacement,
+        rollback=endpoint.status.rollback,
         external=bool(endpoint.spec.external_endpoints),
         retiring=False,
         problem=None,
@@ -108,24 +122,76 @@ def _refuse(
         public_url=value.settings.public_url,
     )
     events = transitions(endpoint.status, status, view)
-    return Plan(_closing(endpoint, observed), status, events, LOOK_AGAIN, partial=True)
-
-
-def _closing(endpoint: LLMEndpoint, observed: ObservedEndpoint) -> tuple[Manifest, ...] | None:
-    """Return the router's document with the keys of the spec, if it has others or none."""
-    name, namespace = endpoint.metadata.name, endpoint.metadata.namespace
-    for child in observed.children:
-        if child["kind"] == "ConfigMap" and child["metadata"]["name"] == router_config_name(name):
-            document = closer(child.get("data", {}).get(CONFIG_KEY, ""), endpoint.spec.access)
-            if document is not None:
-                return (build_router_config(document, namespace=namespace, endpoint=name),)
-    return None
+    children = narrowed(endpoint, observed, stable=stable, ended=ended)
+    urgent = frozenset(key_of(child) for child in children if child["kind"] == "ConfigMap")
+    return Plan(children or None, status, events, LOOK_AGAIN, partial=True, urgent=urgent)
 
 
 def _rollout(situation: Situation) -> Rollout:
-    """Return the step that follows from what is stored and observed."""
+    """Return the step that follows from what is stored and observed.
+
+    A revision that is gone back to takes over without the steps of a canary.
+    """
     effective, census = situation.effective, situation.census
-    stored = stored_revisions(situation.observed.children)
+    canary = effective.canary if effective.strategy is RolloutStrategy.CANARY else None
+    given = read_orders(situation.endpoint.metadata.annotations)
+    orders = given.of(effective.revision)
+    children = situation.observed.children
+    stored = taken_up(
+        known_revisions(children), children, canary=canary, orders=orders, now=situation.now
+    )
+    back = rollback(given, effective.revision, stored)
+    if back is not None:
+        wanted, canary, orders = back.to, None, Orders()
+    else:
+        wanted, stored = _meant(situation, stored, orders)
+    process, pools = wanted.process, effective.pools
+    analysis = canary.analysis if canary else None
+    wanted = remembering(analysis, wanted, situation.observed, situation.now)
+    stored = tuple(wanted if item.name == wanted.name else item for item in stored)
+    stable = _stable(stored)
+    value = RolloutInput(
+        wanted=wanted,
+        stored=stored,
+        strategy=effective.strategy,
+        complete={process: census.complete(process, pools)},
+        live=census.live,
+        pods=census.processes,
+        serving=census.serving,
+        canary=canary,
+        ready=canary is not None and census.complete(process, canary_pools(pools, canary)),
+        orders=orders,
+        given=given,
+        instead_of=back.instead_of if back else None,
+        refused=rejection(situation.observed.routers) is not None,
+        gate=gate_verdict(analysis, wanted, situation.observed, stable=stable),
+        servers=look_at(situation.observed.pods, situation.observed.routers),
+        readings=tuple(
+            router.reading for router in situation.observed.routers if router.reading is not None
+        ),
+        crashes=crash_verdict(
+            situation.observed.pods,
+            process,
+            stable=stable.process if stable else "",
+            since=wanted.position.since,
+        ),
+    )
+    return next_step(value, situation.now)
+
+
+def _stable(stored: Iterable[StoredRevision]) -> StoredRevision | None:
+    return next((item for item in stored if item.role is RevisionRole.STABLE), None)
+
+
+def _meant(
+    situation: Situation, stored: tuple[StoredRevision, ...], orders: Orders
+) -> tuple[StoredRevision, tuple[StoredRevision, ...]]:
+    """Return the revision that the spec means, and those that are known, it among them if stored.
+
+    One that never served is as this operator renders it. One that was rejected begins anew if that
+    is ordered.
+    """
+    effective, census = situation.effective, situation.census
     wanted = next((item for item in stored if item.name == effective.revision), None)
     if wanted is None or not (wanted.proven or wanted.outcome or wanted.process in census.serving):
         fresh = new_revision(
@@ -139,23 +205,8 @@ def _rollout(situation: Situation) -> Rollout:
                 fresh = fresh.sharing(item)
                 break
         wanted = wanted.renewed(fresh) if wanted else fresh
-        stored = tuple(wanted if item.name == wanted.name else item for item in stored)
-    canary = effective.canary if effective.strategy is RolloutStrategy.CANARY else None
-    process, pools = effective.process, effective.pools
-    value = RolloutInput(
-        wanted=wanted,
-        stored=stored,
-        strategy=effective.strategy,
-        complete={process: census.complete(process, pools)},
-        live=census.live,
-        pods=census.processes,
-        serving=census.serving,
-        canary=canary,
-        ready=canary is not None and census.complete(process, canary_pools(pools, canary)),
-        orders=read_orders(situation.endpoint.metadata.annotations).of(effective.revision),
-        refused=rejection(situation.observed.routers) is not None,
-    )
-    return next_step(value, situation.now)
+    wanted = retried(wanted, orders)
+    return wanted, tuple(wanted if item.name == wanted.name else item for item in stored)
 
 
 def _carry_out(situation: Situation, rollout: Rollout) -> Plan[LLMEndpointStatus]:
@@ -166,7 +217,7 @@ def _carry_out(situation: Situation, rollout: Rollout) -> Plan[LLMEndpointStatus
     status = build_status(
         endpoint,
         view,
-        revisions=history(rollout, settings.revision_history_limit),
+        revisions=history(rollout, situation.history_limit),
         routing=situation.routing,
         public_url=settings.public_url,
     )
@@ -175,7 +226,16 @@ def _carry_out(situation: Situation, rollout: Rollout) -> Plan[LLMEndpointStatus
         status,
         transitions(endpoint.status, status, view),
         look_again(view, status, situation.observed, keyed=endpoint.spec.access is not None),
+        urgent=_urgent(situation, rollout),
     )
+
+
+def _urgent(situation: Situation, rollout: Rollout) -> frozenset[ObjectKey]:
+    """Return the routers' document where a canary has been rejected: users leave it first."""
+    if rollout.rejected is None:
+        return frozenset()
+    name = router_config_name(situation.name)
+    return frozenset({ObjectKey("v1", "ConfigMap", situation.namespace, name)})
 
 
 def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> View:
@@ -209,8 +269,16 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
         stable=rollout.stable,
         candidate=rollout.candidate,
         candidate_pools=rollout.candidate_pools(situation.effective.pools),
-        aborted=rollout.aborted,
-        canary=canary_status(rollout),
+        rejected=rollout.rejected,
+        rollback=rollback_status(rollout),
+        order=impossible(
+            read_orders(situation.endpoint.metadata.annotations),
+            situation.effective.revision,
+            rollout.revisions,
+        ),
+        canary=canary_status(rollout, situation.endpoint.status.canary, situation.now),
+        paused=_is_paused(rollout, situation.now),
+        replacement=_replacement(rollout),
         retiring=bool(rollout.retiring),
         changed_at=rollout.changed_at,
         problem=problem,
@@ -227,6 +295,26 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
     )
 
 
+def _replacement(rollout: Rollout) -> ReplacementStatus | None:
+    """Return the Replace that is to begin, or the one by which the stable revision took over."""
+    if rollout.announced and rollout.candidate is not None:
+        return rollout.candidate.replacement
+    return rollout.stable.replacement
+
+
+def _is_paused(rollout: Rollout, now: datetime) -> bool:
+    """Return whether a canary has not passed in time, and waits for people."""
+    candidate, canary, verdict = rollout.candidate, rollout.canary, rollout.verdict
+    if candidate is None or canary is None or canary.analysis is None or verdict is None:
+        return False
+    if verdict.result is Result.PASS:
+        return False
+    if candidate.position.step is None:
+        return is_gate_overdue(canary.analysis, verdict, candidate.golden, now)
+    seconds = canary.analysis.deadline_seconds
+    return is_overdue(candidate.position, canary.steps, deadline_seconds=seconds, now=now)
+
+
 def _was_ready(situation: Situation) -> bool:
     """Return whether the endpoint is Ready so far: what serves goes on while a router follows."""
     ready = find(situation.endpoint.status.conditions, ConditionType.READY)
@@ -235,6 +323,11 @@ def _was_ready(situation: Situation) -> bool:
 
 def _awaited(situation: Situation, rollout: Rollout) -> str | None:
     """Return what has to come or go before the stable revision's Deployments are made."""
+    replacement = _replacement(rollout)
+    if rollout.announced and replacement is not None:
+        grace = rollout.stable.data.template["terminationGracePeriodSeconds"]
+        queue = QueueConfig(**situation.routing.queue.model_dump())
+        return announcement(replacement, grace=grace, patience=queue.timeout_seconds)
     if rollout.stable.process in situation.census.live:
         return None
     if rollout.waiting_for_old:

@@ -7,6 +7,7 @@ are labels: they are the truth, the status mirrors them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,8 +15,10 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from puna.api.lineage import ModelLineage
 from puna.api.llmendpoint import Accelerator, ModelSource, Outcome, RevisionRole
 from puna.api.preset import Precedence, Prompt, Sampling, Server
+from puna.api.replacement import ReplacementStatus
 from puna.api.resource import Model
 from puna.core.naming import (
     COMPONENT_MODEL,
@@ -29,8 +32,10 @@ from puna.core.naming import (
 from puna.core.plan import Manifest
 from puna.endpoint.canary import Position
 from puna.endpoint.effective import Effective
+from puna.endpoint.golden_record import GoldenRecord, read_record
 from puna.endpoint.orders import Orders, read_orders
 from puna.endpoint.pod import base_pod_spec
+from puna.endpoint.samples import Baseline, read_baseline
 from puna.settings import AcceleratorProfile, Settings
 
 PROMOTED_AT: Final = "puna.dev/promoted-at"
@@ -39,6 +44,15 @@ CANARY_STEP: Final = "puna.dev/canary-step"
 """Index of the step whose weight the revision gets."""
 CANARY_SINCE: Final = "puna.dev/canary-since"
 """When the revision got its present weight; with no step: when it lost it."""
+REPLACEMENT: Final = "puna.dev/replacement"
+"""What taking the place of another one by Replace interrupts, as JSON."""
+CANARY_BASELINE: Final = "puna.dev/canary-baseline"
+"""What routers had counted when the revision got its present weight."""
+CANARY_VERDICT: Final = "puna.dev/canary-verdict"
+"""Why the revision's canary failed."""
+
+GOLDEN_PROMPTS: Final = "puna.dev/golden-prompts"
+"""When the revision's golden prompts began to be asked, and that they passed."""
 
 
 class FrozenProfile(Model):
@@ -57,6 +71,8 @@ class RevisionData(Model):
 
     process: str
     model: ModelSource
+    lineage: ModelLineage | None = None
+    """Where the model comes from, if a TrainingJob made it; no part of a hash."""
     preset: str | None = None
     sampling: Sampling = Sampling()
     precedence: Precedence = Precedence.DEFAULT
@@ -78,16 +94,26 @@ class StoredRevision:
     created_at: datetime | None = None
     promoted_at: datetime | None = None
     outcome: Outcome | None = None
+    verdict: str | None = None
+    """Why its canary failed."""
+    baseline: Baseline | None = None
+    """What routers had counted when its present step as a canary began."""
     position: Position = field(default_factory=Position)
     """How far it has come as a canary."""
     passed_over: Orders = field(default_factory=Orders)
     """Orders that were there before its canary began: they were meant for an earlier one."""
+    golden: GoldenRecord | None = None
+    """What came of its golden prompts, once one was asked."""
+    replacement: ReplacementStatus | None = None
+    """What a Replace by which it takes over interrupts; None: no such."""
     number: int = 0
     """Sequence number of the stored object; 0 until it is stored."""
     outdated: bool = False
     """The stored object holds other data: it is deleted, and made again by the pass after."""
     raw: Mapping[str, Any] | None = None
     """The data as stored, to be applied again as it is."""
+    lost: bool = False
+    """The stored object is gone; this is what Deployments carry of it."""
 
     @property
     def process(self) -> str:
@@ -135,6 +161,7 @@ def new_revision(
         data=RevisionData(
             process=effective.process,
             model=effective.model,
+            lineage=effective.lineage,
             preset=effective.preset,
             sampling=effective.sampling,
             precedence=effective.precedence,
@@ -165,8 +192,12 @@ def stored_revisions(children: Iterable[Manifest]) -> tuple[StoredRevision, ...]
         and "deletionTimestamp" not in child["metadata"]
         and LABEL_REVISION in child["metadata"].get("labels", {})
     ]
-    # Two may be stored within the second that a creation time tells.
-    return tuple(sorted(found, key=lambda item: (item.number, item.name), reverse=True))
+    return newest_first(found)
+
+
+def newest_first(revisions: Iterable[StoredRevision]) -> tuple[StoredRevision, ...]:
+    """Return revisions in their order; two may be made within the second that a time tells."""
+    return tuple(sorted(revisions, key=lambda item: (item.number, item.name), reverse=True))
 
 
 def build_revision(
@@ -203,10 +234,18 @@ def _annotations(revision: StoredRevision) -> dict[str, str]:
     annotations = revision.passed_over.annotations()
     if revision.promoted_at is not None:
         annotations[PROMOTED_AT] = revision.promoted_at.isoformat()
+    if revision.verdict is not None:
+        annotations[CANARY_VERDICT] = revision.verdict
+    if revision.baseline is not None:
+        annotations[CANARY_BASELINE] = revision.baseline.to_json()
     if revision.position.step is not None:
         annotations[CANARY_STEP] = str(revision.position.step)
     if revision.position.since is not None:
         annotations[CANARY_SINCE] = revision.position.since.isoformat()
+    if revision.golden is not None:
+        annotations[GOLDEN_PROMPTS] = revision.golden.to_text()
+    if revision.replacement is not None:
+        annotations[REPLACEMENT] = json.dumps(revision.replacement.to_dict(), sort_keys=True)
     return annotations
 
 
@@ -222,13 +261,21 @@ def _read(child: Manifest) -> StoredRevision:
         created_at=_time(metadata.get("creationTimestamp")),
         promoted_at=_time(annotations.get(PROMOTED_AT)),
         outcome=Outcome(outcome.capitalize()) if outcome else None,
+        verdict=annotations.get(CANARY_VERDICT),
+        baseline=read_baseline(annotations.get(CANARY_BASELINE)),
         position=Position(
             step=int(step) if step else None, since=_time(annotations.get(CANARY_SINCE))
         ),
         passed_over=read_orders(annotations),
+        golden=read_record(annotations.get(GOLDEN_PROMPTS)),
+        replacement=_replacement(annotations.get(REPLACEMENT)),
         number=child.get("revision", 0),
         raw=child["data"],
     )
+
+
+def _replacement(text: str | None) -> ReplacementStatus | None:
+    return None if text is None else ReplacementStatus.model_validate_json(text)
 
 
 def _time(text: str | None) -> datetime | None:

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from puna.api.analysis import CanaryVerdict, MetricVerdict, Result
 from puna.api.llmendpoint import Outcome, Pool, RevisionRole
 from puna.api.rollout import Canary, RolloutStrategy
 from puna.endpoint.canary import End, Position, Verdict, canary_pools, needs_all, weight_of
 from puna.endpoint.canary import next_step as next_canary_step
+from puna.endpoint.measured import verdict_on, with_baseline
 from puna.endpoint.orders import Orders
+from puna.endpoint.replacement import Servers, announced, is_due, measured
 from puna.endpoint.revision import StoredRevision
+from puna.endpoint.samples import Reading
 
 MOST_RETIRING: Final = 4
 """Former processes that are kept running for routers that have not let go of them."""
@@ -40,8 +44,20 @@ class RolloutInput:
     """Whether the wanted process has the servers of a canary."""
     orders: Orders = field(default_factory=Orders)
     """What people say of the wanted revision."""
+    given: Orders = field(default_factory=Orders)
+    """What people say of any revision."""
+    instead_of: str | None = None
+    """The revision that the spec means, where the wanted one serves instead, as ordered."""
     refused: bool = False
     """Whether a router refuses what it is told: no share of requests would change."""
+    gate: CanaryVerdict | None = None
+    """On what has to pass before the wanted revision's first weight; None: nothing has to."""
+    readings: tuple[Reading, ...] = ()
+    """What routers have counted, as far as they were asked and answered."""
+    crashes: MetricVerdict | None = None
+    """That the wanted process's servers end again and again; None: they do not."""
+    servers: Servers = field(default_factory=Servers)
+    """What a Replace interrupts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +72,16 @@ class Rollout:
     """Former revisions whose Pods may still get requests, one for each process."""
     waiting_for_old: bool
     """Replace: Pods of other revisions are still there, the stable one's wait."""
-    aborted: StoredRevision | None = None
-    """The wanted revision, if its canary was aborted."""
+    rejected: StoredRevision | None = None
+    """The wanted revision, if its canary was aborted or failed."""
     canary: Canary | None = None
     """Steps on which the candidate takes over."""
+    instead_of: str | None = None
+    """The revision that the spec means, where another one is to serve instead, as ordered."""
     needs_all: bool = True
     """Whether the candidate is to have all servers, or those of a canary."""
+    verdict: CanaryVerdict | None = None
+    """What the candidate's next step depends on, besides time, servers and people."""
 
     @property
     def weight(self) -> int:
@@ -74,6 +94,11 @@ class Rollout:
     def shares_pods(self) -> bool:
         """Whether the candidate is served by the stable revision's Pods."""
         return self.candidate is not None and self.candidate.process == self.stable.process
+
+    @property
+    def announced(self) -> bool:
+        """Whether a Replace has been announced and has not begun: the candidate has no servers."""
+        return self.candidate is not None and self.candidate.replacement is not None
 
     def candidate_pools(self, pools: tuple[Pool, ...]) -> tuple[Pool, ...]:
         """Return the pools with the servers that the candidate is to have."""
@@ -92,17 +117,63 @@ def next_step(value: RolloutInput, now: datetime) -> Rollout:
     """Return the next step, which follows from what is stored and observed alone."""
     before = _stable(value)
     wanted = next((item for item in value.stored if item.name == value.wanted.name), value.wanted)
-    if before is None or _takes_over(before, wanted, value):
+    if wanted.role is not RevisionRole.STABLE and value.strategy is not RolloutStrategy.REPLACE:
+        wanted = replace(wanted, replacement=None)
+    if before is not None and value.instead_of is None and _is_rejected(wanted):
+        rejected = replace(wanted, passed_over=wanted.passed_over.within(value.orders))
+        return _rolled_out(value, now, before=before, stable=before, rejected=rejected)
+    if before is None or _takes_over(before, wanted, value, now):
         return _rolled_out(value, now, before=before, stable=wanted)
     if value.canary is None:
-        candidate = replace(wanted, role=RevisionRole.CANDIDATE, outcome=None, position=Position())
+        candidate = replace(
+            wanted,
+            role=RevisionRole.CANDIDATE,
+            outcome=None,
+            verdict=None,
+            position=Position(),
+            baseline=None,
+        )
+        if value.strategy is RolloutStrategy.REPLACE:
+            known = announced(
+                wanted.replacement,
+                revision=wanted.name,
+                replaces=before.name,
+                process=before.process,
+                servers=value.servers,
+                now=now,
+            )
+            candidate = replace(candidate, replacement=known)
         return _rolled_out(value, now, before=before, stable=before, candidate=candidate)
     return _next_canary_step(value, now, before=before, canary=value.canary, wanted=wanted)
 
 
+def retried(wanted: StoredRevision, orders: Orders) -> StoredRevision:
+    """Return the wanted revision, its canary begun anew if it was rejected and that is ordered."""
+    if wanted.role is not RevisionRole.CANDIDATE or wanted.outcome is None:
+        return wanted
+    ordered = orders.without(wanted.passed_over).retry is not None
+    return _beginner(wanted, orders) if ordered else wanted
+
+
+def reject(
+    candidate: StoredRevision, failed: CanaryVerdict | None, now: datetime
+) -> StoredRevision:
+    """Return a canary that gets no more requests: by what was measured, else as ordered."""
+    return replace(
+        _left(candidate, now),
+        outcome=Outcome.ABORTED if failed is None else Outcome.FAILED,
+        verdict=None if failed is None else failed.message,
+    )
+
+
 def history(rollout: Rollout, limit: int) -> tuple[StoredRevision, ...]:
-    """Return the active revisions, those that still run, and others to `limit`, newest first."""
+    """Return the active revisions, those that still run, and others to `limit`, newest first.
+
+    What the spec means stays, where another one serves instead.
+    """
     running = {item.name for item in rollout.retiring}
+    if rollout.instead_of is not None:
+        running.add(rollout.instead_of)
     retired = [item for item in rollout.revisions if item.role is RevisionRole.RETIRED]
     idle = [item.name for item in retired if item.name not in running]
     dropped = set(idle[max(0, limit - len(running)) :])
@@ -122,9 +193,12 @@ def _next_canary_step(
     Of a process that serves already it shares the Pods: nothing has to be waited for.
     """
     candidate = _candidacy(wanted, value)
-    if candidate.outcome is Outcome.ABORTED:
-        return _rolled_out(value, now, before=before, stable=before, aborted=candidate)
     verdict = _verdict(value, candidate)
+    gate = value.gate
+    said = verdict_on(candidate, before.name, canary, value.readings, crashes=value.crashes)
+    if _orders(value, candidate).promote is not None:
+        gate = said = None
+    found = gate if candidate.position.step is None else said
     shares_pods = wanted.process == before.process
     step = next_canary_step(
         candidate.position,
@@ -133,17 +207,25 @@ def _next_canary_step(
         ready=shares_pods or value.ready,
         complete=shares_pods or value.complete.get(wanted.process, False),
         now=now,
+        gate=_result(gate),
+        measured=_result(said),
     )
     if step is End.PROMOTED:
         return _rolled_out(value, now, before=before, stable=candidate)
-    if step is End.ABORTED:
-        left = _left(candidate, now)
-        aborted = replace(left, outcome=Outcome.ABORTED)
-        return _rolled_out(value, now, before=before, stable=before, aborted=aborted)
-    candidate = replace(candidate, position=step, proven=candidate.proven or step.step is not None)
+    if isinstance(step, End):
+        failed = found if step is End.FAILED else None
+        rejected = reject(candidate, failed, now)
+        return _rolled_out(value, now, before=before, stable=before, rejected=rejected)
+    moved = replace(candidate, position=step, proven=candidate.proven or step.step is not None)
+    candidate = with_baseline(moved, candidate, before.name, canary, value.readings)
     rollout = _rolled_out(value, now, before=before, stable=before, candidate=candidate)
     everything = needs_all(step, canary.steps, verdict=verdict, now=now)
-    return replace(rollout, canary=canary, needs_all=everything)
+    return replace(rollout, canary=canary, needs_all=everything, verdict=found)
+
+
+def _is_rejected(wanted: StoredRevision) -> bool:
+    """Return whether a revision has been tried; whatever the strategy is now, it is not again."""
+    return wanted.role is RevisionRole.CANDIDATE and wanted.outcome is not None
 
 
 def _candidacy(wanted: StoredRevision, value: RolloutInput) -> StoredRevision:
@@ -154,23 +236,40 @@ def _candidacy(wanted: StoredRevision, value: RolloutInput) -> StoredRevision:
     is_stored = any(item.name == wanted.name for item in value.stored)
     if is_stored and wanted.role is RevisionRole.CANDIDATE:
         return replace(wanted, passed_over=wanted.passed_over.within(value.orders))
+    return _beginner(wanted, value.orders)
+
+
+def _beginner(revision: StoredRevision, orders: Orders) -> StoredRevision:
+    """Return a revision whose canary begins, whatever became of an earlier one."""
     return replace(
-        wanted,
+        revision,
         role=RevisionRole.CANDIDATE,
         outcome=None,
+        verdict=None,
         position=Position(),
-        passed_over=value.orders,
+        baseline=None,
+        passed_over=orders,
+        golden=None,
     )
 
 
 def _verdict(value: RolloutInput, candidate: StoredRevision) -> Verdict:
-    """Return what is said of a canary; an order to abort counts most."""
-    orders = value.orders.without(candidate.passed_over)
+    """Return what people and routers say of a canary; an order to abort counts most."""
+    orders = _orders(value, candidate)
     if orders.abort is not None:
         return Verdict.ABORT
     if value.refused:
         return Verdict.HOLD
     return Verdict.CONTINUE if orders.promote is None else Verdict.PROMOTE
+
+
+def _orders(value: RolloutInput, candidate: StoredRevision) -> Orders:
+    """Return the orders that are meant for a canary."""
+    return value.orders.without(candidate.passed_over)
+
+
+def _result(verdict: CanaryVerdict | None) -> Result:
+    return Result.PASS if verdict is None else verdict.result
 
 
 def _rolled_out(
@@ -180,23 +279,35 @@ def _rolled_out(
     before: StoredRevision | None,
     stable: StoredRevision,
     candidate: StoredRevision | None = None,
-    aborted: StoredRevision | None = None,
+    rejected: StoredRevision | None = None,
 ) -> Rollout:
     """Return a rollout with all other revisions retired."""
+    stays = before is None or before.name == stable.name
+    promoted_at = stable.promoted_at if stays else now
     stable = replace(
         stable,
         role=RevisionRole.STABLE,
         proven=stable.proven or stable.process in value.serving,
-        promoted_at=stable.promoted_at if before is None or before.name == stable.name else now,
+        promoted_at=promoted_at,
+        replacement=measured(
+            stable.replacement,
+            gone=not value.serving - {stable.process},
+            promoted_at=promoted_at,
+            answers=stable.process in value.servers.answering,
+            ready_since=value.servers.ready_since.get(stable.process),
+            now=now,
+        ),
         outcome=None,
+        verdict=None,
         position=Position(),
-        passed_over=Orders(),
+        baseline=None,
+        passed_over=stable.passed_over.within(value.given).rollbacks(),
     )
-    active = [stable, *(item for item in (candidate, aborted) if item is not None)]
+    active = [stable, *(item for item in (candidate, rejected) if item is not None)]
     names = {item.name for item in active}
-    retired = tuple(_retired(item, now) for item in value.stored if item.name not in names)
+    retired = tuple(_retired(item, value, now) for item in value.stored if item.name not in names)
     needed = {stable.process} | ({candidate.process} if candidate else set())
-    leaving = (*retired, aborted) if aborted else retired
+    leaving = (*retired, rejected) if rejected else retired
     return Rollout(
         revisions=(*active, *retired),
         stable=stable,
@@ -205,20 +316,31 @@ def _rolled_out(
         waiting_for_old=value.strategy is RolloutStrategy.REPLACE
         and stable.process not in value.live
         and bool(value.pods - {stable.process}),
-        aborted=aborted,
+        rejected=rejected,
+        instead_of=value.instead_of,
     )
 
 
-def _retired(revision: StoredRevision, now: datetime) -> StoredRevision:
+def _retired(revision: StoredRevision, value: RolloutInput, now: datetime) -> StoredRevision:
+    """Return a revision that neither serves nor is to serve.
+
+    One that the spec means stays rejected, if it was. An order to roll back from another one is
+    void from now on.
+    """
     left = _left(revision, now)
-    return replace(left, role=RevisionRole.RETIRED, passed_over=Orders())
+    if revision.name != value.instead_of:
+        void = value.given.of(revision.name).rollbacks()
+        return replace(left, role=RevisionRole.RETIRED, passed_over=void, replacement=None)
+    if revision.role is RevisionRole.CANDIDATE and revision.outcome is not None:
+        return left
+    return replace(left, role=RevisionRole.RETIRED, replacement=None)
 
 
 def _left(revision: StoredRevision, now: datetime) -> StoredRevision:
     """Return a revision that gets no requests, at once, whatever its share was."""
     if revision.position.step is None:
-        return revision
-    return replace(revision, position=Position(step=None, since=now))
+        return replace(revision, baseline=None)
+    return replace(revision, position=Position(step=None, since=now), baseline=None)
 
 
 def _stable(value: RolloutInput) -> StoredRevision | None:
@@ -233,15 +355,19 @@ def _stable(value: RolloutInput) -> StoredRevision | None:
     return max(stable or former or running, key=_promotion, default=None)
 
 
-def _takes_over(before: StoredRevision, wanted: StoredRevision, value: RolloutInput) -> bool:
+def _takes_over(
+    before: StoredRevision, wanted: StoredRevision, value: RolloutInput, now: datetime
+) -> bool:
     """Return whether the wanted revision becomes the stable one now, or has been it.
 
-    One that never served is not waited for. A canary takes over at the end of its steps.
+    One that never served is not waited for. A canary takes over at the end of its steps, and under
+    Replace what ends servers that answer is announced before.
     """
     if before.name == wanted.name or not (before.proven or before.process in value.serving):
         return True
     if value.strategy is RolloutStrategy.REPLACE:
-        return True
+        interrupts = wanted.process != before.process and before.process in value.serving
+        return not interrupts or is_due(wanted.replacement, before.name, now)
     return value.canary is None and (
         wanted.process == before.process or value.complete.get(wanted.process, False)
     )

@@ -10,7 +10,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from puna.api.access import Access
+from puna.api.lineage import ModelLineage
 from puna.api.preset import Precedence, PresetSpec, Prompt, Sampling
+from puna.api.rollout import Shadow
 from puna.api.routing import ExternalEndpoint, Routing
 from puna.core.naming import COMPONENT_ROUTER, endpoint_labels, endpoint_port
 from puna.core.plan import Manifest
@@ -22,8 +24,10 @@ from puna_router.config import (
     AccessConfig,
     EndpointConfig,
     ExternalConfig,
+    LineageConfig,
     PresetConfig,
     RevisionConfig,
+    ShadowConfig,
     Stickiness,
 )
 
@@ -78,8 +82,12 @@ def endpoint_config(
     shares: Iterable[Share],
     routing: Routing,
     allowed_networks: tuple[str, ...],
+    copied: str | None = None,
 ) -> EndpointConfig:
-    """Return the document; `routing`, in which every member is set, has its members' names."""
+    """Return the document; `routing`, in which every member is set, has its members' names.
+
+    `copied` is the revision that copies of requests are for, where any are made.
+    """
     canary = effective.canary
     return EndpointConfig(
         name=effective.name,
@@ -90,8 +98,15 @@ def endpoint_config(
         stickiness=canary.stickiness if canary else Stickiness.NONE,
         external=tuple(_external(item, allowed_networks) for item in effective.external),
         access=_access_config(effective.access) if effective.access else None,
+        shadow=_shadow_config(effective.shadow, copied),
         **routing.model_dump(),
     )
+
+
+def _shadow_config(shadow: Shadow | None, revision: str | None) -> ShadowConfig | None:
+    if shadow is None or revision is None:
+        return None
+    return ShadowConfig(revision=revision, percent=shadow.percent)
 
 
 def _access_config(access: Access) -> AccessConfig:
@@ -118,6 +133,25 @@ def closer(document: str, access: Access | None) -> str | None:
     if config.access == wanted:
         return None
     return config.model_copy(update={"access": wanted}).to_json()
+
+
+def withdrawn(document: str, revision: str, stable: str) -> str | None:
+    """Return a router's document in which a revision gets nothing and the stable one its share.
+
+    None if it is so already, or the document cannot be read.
+    """
+    try:
+        config = EndpointConfig.model_validate_json(document)
+    except ValidationError:
+        return None
+    weights = {item.name: item.weight for item in config.revisions}
+    if not weights.get(revision) or stable not in weights:
+        return None
+    weights |= {revision: 0, stable: weights[stable] + weights[revision]}
+    revisions = tuple(
+        item.model_copy(update={"weight": weights[item.name]}) for item in config.revisions
+    )
+    return config.model_copy(update={"revisions": revisions, "shadow": None}).to_json()
 
 
 def router_config_name(endpoint: str) -> str:
@@ -148,6 +182,17 @@ def _revision(share: Share) -> RevisionConfig:
         preset=preset_config(data.sampling, data.precedence, data.prompt),
         slots=data.server.slots,
         expected=share.expected,
+        lineage=_lineage(data.lineage) if data.lineage else None,
+    )
+
+
+def _lineage(lineage: ModelLineage) -> LineageConfig:
+    return LineageConfig(
+        job=lineage.job,
+        seed=lineage.seed,
+        data_hash=lineage.data_hash,
+        scores=lineage.scores,
+        sha256=lineage.sha256,
     )
 
 

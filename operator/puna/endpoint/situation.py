@@ -38,6 +38,12 @@ class Situation:
         return self.endpoint.metadata.namespace
 
     @property
+    def history_limit(self) -> int:
+        """Retired revisions to keep."""
+        limit = self.endpoint.spec.revision_history_limit
+        return self.settings.revision_history_limit if limit is None else limit
+
+    @property
     def wants_servers(self) -> bool:
         """Whether any server of ours is wanted."""
         return any(pool.replicas for pool in self.effective.pools)

@@ -21,14 +21,15 @@ def let_go(situation: Situation, rollout: Rollout) -> tuple[Rollout, str, frozen
     With it: the document for the routers, and the digests of the documents that send nothing to
     a former revision.
     """
-    observed = situation.observed
+    observed, shares = situation.observed, tuple(_shares(situation, rollout))
 
     def document(retiring: tuple[StoredRevision, ...]) -> str:
         return endpoint_config(
             namespace=situation.namespace,
             effective=situation.effective,
             created=situation.endpoint.metadata.creation_timestamp,
-            shares=(*_shares(situation, rollout), *(Share(item, weight=0) for item in retiring)),
+            shares=(*shares, *(Share(item, weight=0) for item in retiring)),
+            copied=next((share.revision.name for share in shares[1:]), None),
             routing=situation.routing,
             allowed_networks=situation.settings.allowed_networks,
         ).to_json()
@@ -51,7 +52,9 @@ def let_go(situation: Situation, rollout: Rollout) -> tuple[Rollout, str, frozen
 
 
 def _shares(situation: Situation, rollout: Rollout) -> Iterator[Share]:
-    """Yield who gets requests; a candidate that gets none is there as soon as it is deployed.
+    """Yield who gets requests: the stable revision, and a candidate if there is one.
+
+    One that gets none is there as soon as it is deployed.
 
     The stable revision comes first: so a client that is told by its hash moves to the other one
     while that grows, and never back.

@@ -1,11 +1,14 @@
-"""NetworkPolicies: clients reach the router, and only the router reaches a llama-server."""
+"""NetworkPolicies: clients reach the router; router and operator alone reach a llama-server."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from puna.core.naming import (
     BACKENDS_NAME,
     COMPONENT,
     COMPONENT_MODEL,
+    COMPONENT_OPERATOR,
     COMPONENT_ROUTER,
     FIELD_MANAGER,
     FIRST_PORT,
@@ -15,10 +18,17 @@ from puna.core.naming import (
 )
 from puna.core.plan import Manifest
 from puna.namespace.anchor import router_labels
+from puna.settings import Settings
+
+NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
+"""Label that the API server gives every namespace."""
 
 
-def build_network_policies(namespace: str) -> tuple[Manifest, Manifest]:
+def build_network_policies(namespace: str, settings: Settings) -> tuple[Manifest, Manifest]:
     """Return the policy of the router and the policy of the llama-servers."""
+    callers: list[Manifest] = [{"podSelector": {"matchLabels": _selector(COMPONENT_ROUTER)}}]
+    if settings.namespace is not None:
+        callers.append(_operator(settings.namespace))
     router = _policy(
         ROUTER_NAME,
         namespace,
@@ -38,7 +48,7 @@ def build_network_policies(namespace: str) -> tuple[Manifest, Manifest]:
         component=COMPONENT_MODEL,
         ingress=[
             {
-                "from": [{"podSelector": {"matchLabels": _selector(COMPONENT_ROUTER)}}],
+                "from": callers,
                 "ports": [
                     {
                         "port": FIRST_PORT,
@@ -50,6 +60,15 @@ def build_network_policies(namespace: str) -> tuple[Manifest, Manifest]:
         ],
     )
     return router, backends
+
+
+def _operator(namespace: str) -> Manifest:
+    """Return who asks golden prompts of a canary: the labels are the chart's."""
+    labels = {"app.kubernetes.io/name": FIELD_MANAGER, COMPONENT: COMPONENT_OPERATOR}
+    return {
+        "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: namespace}},
+        "podSelector": {"matchLabels": labels},
+    }
 
 
 def _policy(name: str, namespace: str, *, component: str, ingress: list[Manifest]) -> Manifest:

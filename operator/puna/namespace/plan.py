@@ -64,7 +64,7 @@ def plan(
         *build_secrets_role(name, router_secrets(namespace.endpoints)),
         *((deployment,) if deployment else ()),
         build_service(name, settings.router),
-        *build_network_policies(name),
+        *build_network_policies(name, settings),
         *((budget,) if budget else ()),
     )
     return Plan(children, refused, requeue_after=requeue)

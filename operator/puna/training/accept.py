@@ -18,6 +18,7 @@ from puna.training.observed import ObservedTraining
 from puna.training.processes import processes_per_node
 from puna.training.run_config import run_of
 from puna.training.volumes import claim_names
+from puna_trainer.config.output import StageName
 from puna_trainer.config.refusals import refusals
 
 
@@ -50,6 +51,26 @@ def memory_suffices(value: AcceptInput) -> Finding | None:
     if problem is None:
         return None
     return Finding(Reason.INVALID_SPEC, f"spec.resources.limits.memory: {problem}")
+
+
+def batch_can_be_shared(value: AcceptInput) -> Finding | None:
+    """Refuse a batch of texts with too few examples for each part of each process.
+
+    Images may be fewer: a part of a batch of them may be empty.
+    """
+    spec = value.job.spec
+    learning = spec.hyperparameters
+    if StageName.PRETRAIN not in run_of(value.job).stage_names():
+        return None
+    processes = spec.nodes * processes_per_node(spec)
+    parts = learning.accumulation_steps * processes
+    if learning.batch_size >= parts:
+        return None
+    return Finding(
+        Reason.INVALID_SPEC,
+        f"spec.hyperparameters.batchSize: {learning.batch_size} examples cannot be shared by "
+        f"{processes} processes in {learning.accumulation_steps} parts each; use {parts} or more",
+    )
 
 
 def files_lie_in_an_allowed_folder(value: AcceptInput) -> Finding | None:
@@ -134,6 +155,13 @@ def no_foreign_object_has_a_childs_name(value: AcceptInput) -> Finding | None:
     if not value.observed.foreign:
         return None
     key = min(value.observed.foreign)
+    if key.kind == "PersistentVolumeClaim":
+        return Finding(
+            Reason.NAME_CONFLICT,
+            f"spec.output.volumeClaimTemplate: PersistentVolumeClaim {key.name} exists and was not "
+            "made for this TrainingJob; to write to it, name it in "
+            "spec.output.persistentVolumeClaim.claimName",
+        )
     return Finding(
         Reason.NAME_CONFLICT,
         f"{key.kind} {key.name} exists and does not belong to this TrainingJob; delete it or give "
@@ -143,7 +171,7 @@ def no_foreign_object_has_a_childs_name(value: AcceptInput) -> Finding | None:
 
 def claims_exist(value: AcceptInput) -> Finding | None:
     """Name the first PersistentVolumeClaim that is missing."""
-    for field, name in claim_names(value.job.spec).items():
+    for field, name in claim_names(value.job).items():
         if name not in value.observed.claims:
             return Finding(
                 Reason.VOLUME_CLAIM_NOT_FOUND,
@@ -172,6 +200,7 @@ def _uris(spec: TrainingJobSpec) -> dict[str, str]:
 
 SPEC_CHECKS: Final[tuple[Check[AcceptInput], ...]] = (
     trainer_takes_it,
+    batch_can_be_shared,
     memory_suffices,
     files_lie_in_an_allowed_folder,
     addresses_are_allowed,

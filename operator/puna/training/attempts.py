@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from puna.api.reasons import Reason
 from puna.api.training_status import MAX_ATTEMPTS, Attempt, Retries, TrainingJobStatus
 from puna.core.plan import Manifest
-from puna.training.outcome import UNCOUNTED, End, end_of, rank_of
+from puna.training.outcome import UNCOUNTED, End, created, end_of, rank_of
+from puna.training.ranks import attempt_end
 from puna_trainer.progress import Progress
 
 LONGEST_MESSAGE = 512
@@ -32,9 +33,10 @@ class Record:
 
 def record(
     before: TrainingJobStatus,
-    pods: Iterable[Manifest],
+    pods: Sequence[Manifest],
     progress: Mapping[str, Progress],
     *,
+    ranks: int,
     pausing: bool,
     now: datetime,
 ) -> Record:
@@ -44,6 +46,7 @@ def record(
         before: the status so far.
         pods: all of the TrainingJob.
         progress: last line of each Pod's log.
+        ranks: how many Pods train together.
         pausing: whether Pods end because the run is suspended, which is no retry.
         now: the time.
     """
@@ -54,9 +57,11 @@ def record(
     found = dict(known)
     for pod in leading:
         name = pod["metadata"]["name"]
-        if name not in known and full and oldest is not None and _created(pod) < oldest:
+        if name not in known and full and oldest is not None and created(pod) < oldest:
             continue  # it was among the attempts once, and counted
-        found[name] = _seen(known.get(name), pod, progress.get(name))
+        found[name] = _seen(
+            known.get(name), pod, progress.get(name), attempt_end(pod, pods, ranks=ranks)
+        )
     there = {pod["metadata"]["name"] for pod in leading}
     for name, attempt in found.items():
         if attempt.finished_at is None and name not in there:
@@ -85,20 +90,19 @@ def ends(pods: Iterable[Manifest]) -> list[tuple[Manifest, End]]:
     return sorted(found, key=lambda item: (str(item[1].finished_at), item[0]["metadata"]["name"]))
 
 
-def _seen(known: Attempt | None, pod: Manifest, said: Progress | None) -> Attempt:
+def _seen(known: Attempt | None, pod: Manifest, said: Progress | None, end: End | None) -> Attempt:
     """Return an attempt as its Pod shows it; what is known of one that has ended stays."""
-    attempt = known or Attempt(pod=pod["metadata"]["name"], started_at=_created(pod))
+    attempt = known or Attempt(pod=pod["metadata"]["name"], started_at=created(pod))
     update: dict[str, object] = {}
     if "nodeName" in pod.get("spec", {}):
         update["node"] = pod["spec"]["nodeName"]
     if said is not None and attempt.from_step is None and said.step is not None:
         update["from_step"] = said.resumed_from or 0
-    end = end_of(pod)
     if end is not None and attempt.finished_at is None:
         result = end.result
         step = result.step if result else None
         update |= {
-            "finished_at": end.finished_at or _created(pod),
+            "finished_at": end.finished_at or created(pod),
             "exit_code": end.exit_code,
             "reason": end.reason,
             "message": end.message[:LONGEST_MESSAGE] or None,
@@ -115,7 +119,3 @@ def _gone(attempt: Attempt, now: datetime) -> Attempt:
             "message": "the Pod is gone; nobody saw how it ended",
         }
     )
-
-
-def _created(pod: Manifest) -> datetime:
-    return datetime.fromisoformat(pod["metadata"]["creationTimestamp"])

@@ -15,11 +15,18 @@ STATE_BYTES: Final = 12
 """Bytes of a checkpoint for each weight: itself and AdamW's two moments, in float32."""
 SLOW_DISK: Final = 50_000_000
 """Bytes a second that a network volume writes at least."""
+LARGEST: Final = 300_000_000
+"""Weights of a model whose shape its folder alone tells: as many as a run here is made for."""
 
 
 def grace_seconds(model: Model, measured: float | None) -> int:
     """Return the grace period by the longest save that was measured, else by the model's size."""
-    save = measured
-    if save is None and model.width is not None and model.vocabulary_size is not None:
-        save = shape_of(model).parameters * STATE_BYTES / SLOW_DISK
-    return max(SHORTEST, math.ceil(2 * (save or 0)) + RESERVE)
+    save = _parameters(model) * STATE_BYTES / SLOW_DISK if measured is None else measured
+    return max(SHORTEST, math.ceil(2 * save) + RESERVE)
+
+
+def _parameters(model: Model) -> int:
+    if model.uri is not None:
+        return LARGEST
+    # Networks for images are so small that their saves do not matter.
+    return 0 if model.width is None else shape_of(model).parameters

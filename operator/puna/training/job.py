@@ -13,7 +13,7 @@ from puna.placement import container_resources, placement
 from puna.settings import Settings
 from puna.training.grace import grace_seconds
 from puna.training.mounts import RUN_FILE, RUN_MOUNT
-from puna.training.processes import MASTER_PORT, command, processes_per_node, variables
+from puna.training.processes import MASTER_PORT, command, variables
 from puna.training.volumes import pod_volumes
 from puna_trainer.exits import Exit
 
@@ -22,20 +22,20 @@ TRAINER: Final = "trainer"
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 
 
-def failure_policy(*, launched: bool) -> Manifest:
+def failure_policy(nodes: int) -> Manifest:
     """Return what becomes of a Pod that failed; what no rule names counts towards `backoffLimit`.
 
     In order: what Kubernetes did itself, what would come again, and a SIGTERM after which
-    everything was saved: a deleted Pod is no failure. torchrun ends with 1 whatever its processes
-    ended with (`launched`), so that there the trainer's last word decides instead, see `verdict`.
+    everything was saved: a deleted Pod is no failure. Of several Pods that end together the one
+    that was the cause counts; that others lost it does not.
     """
-    fatal = [Exit.USAGE, Exit.REFUSED] if launched else [Exit.BUG, Exit.USAGE, Exit.REFUSED]
+    planned = [Exit.INTERRUPTED] if nodes == 1 else [Exit.RANK_LOST, Exit.INTERRUPTED]
     disrupted = {"type": "DisruptionTarget", "status": "True"}
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": [disrupted]},
-            {"action": "FailJob", "onExitCodes": _exit_codes(*fatal)},
-            {"action": "Ignore", "onExitCodes": _exit_codes(Exit.INTERRUPTED)},
+            {"action": "FailJob", "onExitCodes": _exit_codes(Exit.BUG, Exit.USAGE, Exit.REFUSED)},
+            {"action": "Ignore", "onExitCodes": _exit_codes(*planned)},
         ]
     }
 
@@ -71,10 +71,10 @@ def build_job(
             **group,
             "completions": spec.nodes,
             "parallelism": spec.nodes,
-            # When one Pod of several fails, all of them do: together they are one failure.
+            # Several Pods of one attempt may fail; how many attempts did is counted by the status.
             "backoffLimit": (spec.backoff_limit + 1) * spec.nodes - 1,
             "podReplacementPolicy": "Failed",
-            "podFailurePolicy": failure_policy(launched=processes_per_node(spec) > 1),
+            "podFailurePolicy": failure_policy(spec.nodes),
             # With a queue it is Kueue's from here on.
             "suspend": spec.suspend or spec.queue_name is not None,
             "template": {
@@ -107,13 +107,14 @@ def _pod_spec(
 ) -> Manifest:
     spec, child = job.spec, job_name(job.metadata.name, run)
     profile = settings.accelerators[spec.accelerator]
-    volumes = pod_volumes(spec, config_map=child, settings=settings)
+    grace = grace_seconds(spec.model, save_seconds)
+    volumes = pod_volumes(job, config_map=child, settings=settings)
     container: Manifest = {
         "name": TRAINER,
         "image": profile.trainer_image,
         "command": list(command(spec)),
         "args": [f"{RUN_MOUNT}/{RUN_FILE}"],
-        "env": variables(spec, child=child, settings=settings),
+        "env": variables(spec, child=child, grace=grace, settings=settings),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": list(volumes.mounts),
@@ -126,7 +127,7 @@ def _pod_spec(
         "enableServiceLinks": False,
         "restartPolicy": "Never",
         "securityContext": pod_security(),
-        "terminationGracePeriodSeconds": grace_seconds(spec.model, save_seconds),
+        "terminationGracePeriodSeconds": grace,
         "containers": [container],
         "volumes": list(volumes.volumes),
     }

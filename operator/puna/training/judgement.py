@@ -140,7 +140,7 @@ def _pending(view: View, message: str) -> Judged:
 def _checkpoint_valid(view: View) -> Judged:
     latest = view.shown.checkpoints.latest
     if latest is None:
-        return "Unknown", Reason.PENDING, "none was written yet"
+        return "Unknown", Reason.PENDING, "there is none yet"
     return "True", Reason.CHECKPOINT_SAVED, f"{latest.name}, after step {latest.step}"
 
 

@@ -26,7 +26,7 @@ class ObservedTraining:
     """Objects with a wanted child's name that somebody else owns."""
     progress: Mapping[str, Progress] = field(default_factory=dict)
     """Last progress line by Pod."""
-    told_at: datetime | None = None
-    """When this process last wrote the status."""
+    turn: datetime | None = None
+    """When the status may be written again for numbers alone; None: this process never wrote it."""
     rejected: str | None = None
     """The API server's words, if it refused a child in the pass before."""

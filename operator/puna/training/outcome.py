@@ -27,12 +27,15 @@ OF_EXIT: Final[dict[int, Reason]] = {
     Exit.BUG: Reason.BUG,
     Exit.USAGE: Reason.BUG,
     Exit.REFUSED: Reason.BAD_CONFIG,
+    Exit.RANK_LOST: Reason.RANK_LOST,
     Exit.INTERRUPTED: Reason.INTERRUPTED,
     KILLED: Reason.KILLED,
 }
 """Reasons of exit codes that nothing explains."""
 UNCOUNTED: Final = frozenset({Reason.DISRUPTED, Reason.INTERRUPTED})
 """Ends that `backoffLimit` does not bound."""
+SUFFERED: Final = frozenset({Reason.RANK_LOST, Reason.RANK_MISSING})
+"""Ends whose cause is another rank's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,30 @@ def rank_of(pod: Manifest) -> int:
     return int(pod["metadata"].get("labels", {}).get(COMPLETION_INDEX, "0"))
 
 
+def created(pod: Manifest) -> datetime:
+    """Return when a Pod was made."""
+    return datetime.fromisoformat(pod["metadata"]["creationTimestamp"])
+
+
+def is_disrupted(pod: Manifest) -> bool:
+    """Return whether Kubernetes takes a Pod away, or has."""
+    return _disruption(pod) is not None
+
+
 def is_running(pod: Manifest | None) -> bool:
     """Return whether the trainer runs in a Pod."""
     return pod is not None and any(
         status["name"] == TRAINER and "running" in status.get("state", {})
         for status in pod.get("status", {}).get("containerStatuses", ())
     )
+
+
+def _disruption(pod: Manifest) -> Manifest | None:
+    for condition in pod.get("status", {}).get("conditions", ()):
+        if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
+            found: Manifest = condition
+            return found
+    return None
 
 
 def _terminated(pod: Manifest) -> Manifest:
@@ -104,11 +125,11 @@ def _why(pod: Manifest, ended: Manifest, result: Result | None) -> tuple[Reason,
     code, status = ended.get("exitCode"), pod.get("status", {})
     if status.get("phase") == "Succeeded" or code == Exit.DONE:
         return Reason.DONE, result.message if result else ""
-    for condition in status.get("conditions", ()):
-        if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
-            told = condition.get("message") or condition.get("reason", "")
-            return Reason.DISRUPTED, f"Kubernetes took the Pod away: {told}"
-    if code == Exit.INTERRUPTED:
+    disruption = _disruption(pod)
+    if disruption is not None:
+        told = disruption.get("message") or disruption.get("reason", "")
+        return Reason.DISRUPTED, f"Kubernetes took the Pod away: {told}"
+    if Exit.INTERRUPTED in {code, result.exit_code if result else None}:
         return Reason.INTERRUPTED, "SIGTERM came; everything is saved"
     if ended.get("reason") == "OOMKilled":
         return Reason.OUT_OF_MEMORY, (

@@ -18,19 +18,21 @@ from puna.api.trainingjob import TrainingJob
 from puna.core.findings import Finding, first_finding
 from puna.core.naming import ANNOTATION_RETRY
 from puna.core.ownership import applied_part
+from puna.core.pacing import is_due, wait_for_turn
 from puna.core.plan import Manifest, Plan
 from puna.settings import Settings
 from puna.training.accept import REFERENCE_CHECKS, SPEC_CHECKS, AcceptInput
 from puna.training.attempts import ends, record
+from puna.training.claim import build_claim
 from puna.training.clock import Clock, clock, deadline, expiry
 from puna.training.config_map import build_config_map
 from puna.training.job import build_job, ended_job, existing_job, job_name
 from puna.training.observed import ObservedTraining
 from puna.training.outcome import end_of, is_running, rank_of
 from puna.training.service import build_service
-from puna.training.shown import WRITE_INTERVAL, completed, is_due, shown
+from puna.training.shown import Line, completed, shown
 from puna.training.status import build_status, measured, registered, transitions
-from puna.training.summary import number
+from puna.training.summary import with_last_words
 from puna.training.verdict import verdict
 from puna.training.view import View
 from puna.training.waiting import obstacle
@@ -101,17 +103,17 @@ class _Pass:
 def _rest(job: TrainingJob, observed: ObservedTraining, now: datetime) -> Plan[TrainingJobStatus]:
     """Return the plan of a finished run: everything stays, but nothing runs."""
     status = job.status
-    seen = record(status, observed.pods, observed.progress, pausing=True, now=now)
-    said = observed.progress.get(seen.last.pod) if seen.last else None
-    last = completed(status, said)
-    loss = last.progress.loss if last.progress else None
+    seen = record(
+        status, observed.pods, observed.progress, ranks=job.spec.nodes, pausing=True, now=now
+    )
+    last = completed(status, _line(observed, seen.last.pod) if seen.last else None)
     status = status.model_copy(
         update={
             "observed_generation": job.metadata.generation,
             "progress": last.progress,
             "checkpoints": last.checkpoints,
             "lineage": last.lineage.model_copy(update={"attempts": seen.attempts}),
-            "summary": status.summary.model_copy(update={"loss": number(loss)}),
+            "summary": with_last_words(status.summary, last.progress),
         }
     )
     at = expiry(status, job.spec)
@@ -170,21 +172,23 @@ def _carry_out(work: _Pass) -> Plan[TrainingJobStatus]:
         before,
         observed.pods,
         observed.progress,
+        ranks=spec.nodes,
         pausing=paused or bool(live and live["spec"].get("suspend")),
         now=now,
     )
-    found = verdict(live, work.pods, deadline(times, spec), now)
+    # Of one Pod the Job itself counts the failures; of several it cannot tell what is one.
+    exhausted = spec.nodes > 1 and attempts.retries.counted > spec.backoff_limit
+    found = verdict(live, work.pods, deadline(times, spec), now, exhausted=exhausted)
     leading = [pod for pod in work.pods if rank_of(pod) == 0]
     newest = max(leading, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
-    said = observed.progress.get(newest["metadata"]["name"]) if newest else None
     last = next((end.result for _, end in reversed(ends(leading)) if end.result), None)
     result = last if found.verdict is not None or not is_running(newest) else None
     lineage = before.lineage.model_copy(update={"seed": spec.hyperparameters.seed})
     shows = shown(
         before.model_copy(update={"lineage": lineage}),
-        said,
+        _line(observed, newest["metadata"]["name"]) if newest else None,
         result,
-        due=found.verdict is not None or is_due(observed.told_at, now),
+        due=found.verdict is not None or is_due(observed.turn, now),
     )
     done = found.verdict is not None and found.verdict.failure is None
     view = View(
@@ -231,6 +235,9 @@ def _children(work: _Pass, times: Clock) -> Iterator[Manifest]:
     job, before, live = work.job, work.before, work.live
     spec = job.spec
     run = before.run
+    claim = build_claim(job)
+    if claim is not None:
+        yield claim
     yield build_config_map(job, run) if live is None else _stored(work, "ConfigMap")
     # Before it is let run, a Job needs nothing beside itself.
     let_run = times.active_since is not None or not (spec.suspend or spec.queue_name)
@@ -264,8 +271,8 @@ def _waits(work: _Pass, view: View, times: Clock, *, seeing: bool) -> list[timed
     at = deadline(times, work.job.spec)
     if at is not None:
         waits.append(max(timedelta(), at - work.now))
-    if view.shown.held_back and work.observed.told_at is not None:
-        waits.append(max(timedelta(), work.observed.told_at + WRITE_INTERVAL - work.now))
+    if view.shown.held_back:
+        waits.append(wait_for_turn(work.observed.turn, work.now))
     if work.leaving and work.live is None:
         waits.append(LEAVING)
     if seeing:
@@ -273,6 +280,11 @@ def _waits(work: _Pass, view: View, times: Clock, *, seeing: bool) -> list[timed
     if view.unresolved is not None or view.refusal is not None:
         waits.append(LOOK_AGAIN)
     return waits
+
+
+def _line(observed: ObservedTraining, pod: str) -> Line | None:
+    said = observed.progress.get(pod)
+    return None if said is None else Line(pod, said)
 
 
 def _stopped(times: Clock, now: datetime) -> Clock:

@@ -1,7 +1,8 @@
 """Processes of a run: how many there are, how they find each other, and their threads.
 
 One process to a Pod is started by itself and is told who it is (`puna_trainer.distributed`).
-Several are started by torchrun, which is told the same by variables of its own (PET_*).
+Several are started by torchrun, which is told the same by variables of its own (PET_*), within
+`puna_trainer.launch`, which ends as the run did.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ MASTER_PORT: Final = 29500
 COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"
 CREDENTIALS_VARIABLE: Final = "PUNA_CREDENTIALS_DIRECTORY"
 COMMAND: Final = ("python", "-m", "puna_trainer")
-LAUNCHER: Final = ("python", "-m", "torch.distributed.run", "-m", "puna_trainer")
+LAUNCHER: Final = ("python", "-m", "puna_trainer.launch")
+LAST_SECONDS: Final = 10
+"""Seconds of the grace period that are left when processes which have not ended are killed."""
 
 
 def processes_per_node(spec: TrainingJobSpec) -> int:
@@ -30,12 +33,14 @@ def processes_per_node(spec: TrainingJobSpec) -> int:
 
 
 def command(spec: TrainingJobSpec) -> tuple[str, ...]:
-    """Return the program of a Pod: the trainer, or torchrun, which starts several of it."""
+    """Return the program of a Pod: the trainer, or the launcher, which starts several of it."""
     return COMMAND if processes_per_node(spec) == 1 else LAUNCHER
 
 
-def variables(spec: TrainingJobSpec, *, child: str, settings: Settings) -> list[Manifest]:
-    """Return the environment of the trainer."""
+def variables(
+    spec: TrainingJobSpec, *, child: str, grace: int, settings: Settings
+) -> list[Manifest]:
+    """Return the environment of the trainer, whose Pods have so many seconds of grace."""
     found: dict[str, str] = {}
     threads = _threads(spec)
     if threads is not None:
@@ -49,7 +54,7 @@ def variables(spec: TrainingJobSpec, *, child: str, settings: Settings) -> list[
         *({"name": name, "value": value} for name, value in found.items()),
     ]
     if processes_per_node(spec) > 1:
-        return listed + _torchrun(spec, child)
+        return listed + _torchrun(spec, child, grace)
     if spec.nodes > 1:
         return listed + _alone(spec, child, settings)
     return listed
@@ -66,8 +71,10 @@ def _alone(spec: TrainingJobSpec, child: str, settings: Settings) -> list[Manife
     return [{"name": name, "value": value} for name, value in found.items()]
 
 
-def _torchrun(spec: TrainingJobSpec, child: str) -> list[Manifest]:
+def _torchrun(spec: TrainingJobSpec, child: str, grace: int) -> list[Manifest]:
     found = {
+        # Without it torchrun kills its processes 30 s after SIGTERM, in the midst of a save.
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(grace - LAST_SECONDS),
         "PET_NNODES": str(spec.nodes),
         "PET_NPROC_PER_NODE": str(processes_per_node(spec)),
         "PET_MASTER_PORT": str(MASTER_PORT),

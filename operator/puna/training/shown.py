@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Final
 
 from puna.api.training_status import (
@@ -15,8 +14,6 @@ from puna.api.training_status import (
 )
 from puna_trainer.progress import CurvePoint, Hashes, Progress, Result
 
-WRITE_INTERVAL: Final = timedelta(seconds=5)
-"""Between two writes of a status that differ in numbers alone."""
 DIGITS: Final = 4
 """Significant digits of shown numbers: one that has not changed causes no write."""
 
@@ -32,47 +29,63 @@ class Shown:
     """Whether there is something newer, which waits for its turn."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The last line of progress of a Pod."""
+
+    pod: str
+    said: Progress
+
+    def follows(self, shown: TrainingProgress | None) -> bool:
+        """Return whether this is news; clocks of two nodes are not compared."""
+        if shown is None or shown.pod != self.pod:
+            return True
+        return self.said.updated_at > shown.updated_at
+
+
 def shown(
-    before: TrainingJobStatus, said: Progress | None, result: Result | None, *, due: bool
+    before: TrainingJobStatus, line: Line | None, result: Result | None, *, due: bool
 ) -> Shown:
     """Return what is to be shown: the newest at once if the stage is another, else when it is due.
 
     Args:
         before: the status so far.
-        said: the last line of progress.
+        line: the newest attempt's.
         result: the trainer's last word.
         due: whether the status may be written for numbers alone.
     """
     old = Shown(before.progress, before.checkpoints, before.lineage)
-    if said is not None and (old.progress is None or said.updated_at > old.progress.updated_at):
-        new = Shown(_progress(said), _checkpoints(old, said), _lineage(old, said.hashes))
-        moved = old.progress is None or (old.progress.stage, old.progress.done) != (
-            said.stage,
-            said.done,
-        )
-        old = new if due or moved or result is not None else Shown(*_parts(old), held_back=True)
+    if line is not None and line.follows(old.progress):
+        said = line.said
+        new = Shown(_progress(line), _checkpoints(old, said), _lineage(old, said.hashes))
+        now = due or is_milestone(old.progress, said) or result is not None
+        old = new if now else Shown(*_parts(old), held_back=True)
     return old if result is None else _with_result(old, result)
 
 
-def completed(before: TrainingJobStatus, said: Progress | None) -> Shown:
-    """Return what is shown of a run that has ended, with what was read after its end."""
+def completed(before: TrainingJobStatus, line: Line | None) -> Shown:
+    """Return what is shown of a run that has ended, with what was read after its end.
+
+    Of one that ended before it was read for the first time that is all there is.
+    """
     old = Shown(before.progress, before.checkpoints, before.lineage)
-    if before.progress is None or said is None:
+    if line is None:
         return old
-    last = _progress(said)
-    if last.updated_at < before.progress.updated_at:
-        return old
-    kept = {name: getattr(before.progress, name) for name in ("stage", "done", "step")}
+    last, kept = _progress(line), {}
+    if before.progress is not None:
+        if line.pod == before.progress.pod and last.updated_at < before.progress.updated_at:
+            return old
+        kept = {name: getattr(before.progress, name) for name in ("stage", "done", "step")}
     return Shown(
         last.model_copy(update=kept | {"eta_seconds": None}),
-        _checkpoints(old, said),
-        _lineage(old, said.hashes),
+        _checkpoints(old, line.said),
+        _lineage(old, line.said.hashes),
     )
 
 
-def is_due(told_at: datetime | None, now: datetime) -> bool:
-    """Return whether a status may be written for numbers alone."""
-    return told_at is None or now - told_at >= WRITE_INTERVAL
+def is_milestone(before: Progress | TrainingProgress | None, said: Progress) -> bool:
+    """Return whether a line tells more than numbers."""
+    return before is None or (before.stage, before.done) != (said.stage, said.done)
 
 
 def rounded(number: float | None) -> float | None:
@@ -86,7 +99,8 @@ def _parts(old: Shown) -> tuple[TrainingProgress | None, CheckpointStatus, Linea
     return old.progress, old.checkpoints, old.lineage
 
 
-def _progress(said: Progress) -> TrainingProgress:
+def _progress(line: Line) -> TrainingProgress:
+    said = line.said
     return TrainingProgress(
         stage=said.stage,
         done=said.done,
@@ -101,7 +115,8 @@ def _progress(said: Progress) -> TrainingProgress:
         tokens_per_second=rounded(said.tokens_per_second),
         images_per_second=rounded(said.images_per_second),
         eta_seconds=said.eta_seconds,
-        updated_at=said.updated_at.replace(microsecond=0),
+        updated_at=said.updated_at,
+        pod=line.pod,
         message=said.message,
         curve=tuple(
             CurvePoint(
@@ -115,13 +130,16 @@ def _progress(said: Progress) -> TrainingProgress:
 
 
 def _checkpoints(old: Shown, said: Progress) -> CheckpointStatus:
+    """Return which checkpoints there are: those before until the attempt has looked."""
+    if said.checkpoints is None:
+        return old.checkpoints
     longest = max(
-        (item for item in (old.checkpoints.save_seconds, said.save_seconds) if item is not None),
+        (item for item in (old.checkpoints.save_seconds, said.save_seconds) if item),
         default=None,
     )
     return CheckpointStatus(
-        latest=said.latest or old.checkpoints.latest,
-        best=said.best or old.checkpoints.best,
+        latest=said.latest,
+        best=said.best,
         count=said.checkpoints,
         save_seconds=rounded(longest),
     )

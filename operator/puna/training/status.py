@@ -7,6 +7,7 @@ from puna.api.reasons import ConditionType, EventReason, Reason
 from puna.api.training_status import ArtifactStatus, Attempt, TrainingJobStatus
 from puna.api.trainingjob import TrainingJob
 from puna.core.plan import Event
+from puna.training.claim import output_claim
 from puna.training.clock import Clock
 from puna.training.judgement import judge
 from puna.training.outcome import UNCOUNTED
@@ -59,8 +60,7 @@ def registered(job: TrainingJob, result: Result | None) -> tuple[ArtifactStatus,
     """Return the files that passed their proofs; nothing else is registered."""
     if result is None or not job.spec.export.verify:
         return ()
-    claim = job.spec.output.persistent_volume_claim.claim_name
-    folder = f"pvc://{claim}/{output_path(job.metadata.name, job.spec)}"
+    folder = f"pvc://{output_claim(job)}/{output_path(job.metadata.name, job.spec)}"
     return tuple(
         ArtifactStatus(
             name=item.name,

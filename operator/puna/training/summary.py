@@ -28,6 +28,19 @@ def summarize(view: View) -> TrainingSummary:
     )
 
 
+def with_last_words(summary: TrainingSummary, progress: TrainingProgress | None) -> TrainingSummary:
+    """Return the columns of a run that has ended, with what was read after its end."""
+    if progress is None:
+        return summary
+    return summary.model_copy(
+        update={
+            "epoch": _of(progress.epoch, progress.total_epochs),
+            "step": _of(progress.step, progress.total_steps),
+            "loss": number(progress.loss),
+        }
+    )
+
+
 def number(value: float | None) -> str:
     """Return a number as a column shows it."""
     return "" if value is None else f"{value:g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -10,17 +10,15 @@ from puna.api.reasons import Reason
 from puna.core.findings import Finding
 from puna.core.plan import Manifest
 from puna.training.attempts import ends
-from puna.training.outcome import UNCOUNTED, End
+from puna.training.outcome import SUFFERED, UNCOUNTED, End
+from puna.training.ranks import attempt_number
 from puna.training.view import Verdict
-from puna_trainer.exits import Exit
 from puna_trainer.progress import Result
 
 PATIENCE: Final = timedelta(seconds=5)
 """Time in which the end of a Pod is seen after the end of its Job: they are watched apart."""
-FATAL: Final = frozenset({Exit.BUG, Exit.USAGE, Exit.REFUSED})
-"""Exit codes after which another attempt would end in the same."""
 MEMORY_ENDS: Final = 2
-"""Times that the memory limit may end the trainer: the same would come again and again."""
+"""Attempts that the memory limit may end: the same would come again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,8 @@ def verdict(
     pods: tuple[Manifest, ...],
     deadline: datetime | None,
     now: datetime,
+    *,
+    exhausted: bool = False,
 ) -> Found:
     """Return how a run ended; without a verdict it goes on.
 
@@ -45,10 +45,11 @@ def verdict(
         pods: of that Job.
         deadline: when it has to be over.
         now: the time.
+        exhausted: whether more attempts have failed than may.
     """
     condition = _ended(job)
     if condition is None:
-        return Found(_stopped(pods, deadline, now))
+        return Found(_stopped(pods, deadline, now, exhausted=exhausted))
     at = datetime.fromisoformat(condition.get("lastTransitionTime") or now.isoformat())
     seen = ends(pods)
     if condition["type"] == "Complete":
@@ -59,6 +60,9 @@ def verdict(
     failed = [end for _, end in seen if not end.is_done]
     if not failed and now - at < PATIENCE:
         return Found(seeing=True)
+    stopped = _incurable(pods, exhausted=exhausted) if _is_overdue(condition) else None
+    if stopped is not None:
+        return Found(replace(stopped, at=at))
     return Found(Verdict(_failure(condition, failed), _last_word(failed), at))
 
 
@@ -71,12 +75,17 @@ def _ended(job: Manifest | None) -> Manifest | None:
     return None
 
 
+def _is_overdue(condition: Manifest) -> bool:
+    """Return whether a Job failed by its deadline, which also ends one that must not go on."""
+    return condition.get("reason") == "DeadlineExceeded"
+
+
 def _failure(condition: Manifest, failed: list[End]) -> Finding:
     """Return why a Job failed: the cause, rather than what other processes suffered from it."""
-    if condition.get("reason") == "DeadlineExceeded":
+    if _is_overdue(condition):
         return Finding(Reason.DEADLINE_EXCEEDED, condition.get("message", ""))
     causes = [end for end in failed if end.reason not in UNCOUNTED]
-    causes = [end for end in causes if end.reason is not Reason.RANK_LOST] or causes
+    causes = [end for end in causes if end.reason not in SUFFERED] or causes
     if not causes:
         told = f"{condition.get('reason', 'Failed')}: {condition.get('message', '')}"
         return Finding(Reason.POD_FAILED, told)
@@ -97,23 +106,21 @@ def _last_word(failed: list[End]) -> Result | None:
 
 
 def _stopped(
-    pods: tuple[Manifest, ...], deadline: datetime | None, now: datetime
+    pods: tuple[Manifest, ...], deadline: datetime | None, now: datetime, *, exhausted: bool
 ) -> Verdict | None:
     """Return why a run that goes on has to be ended."""
     if deadline is not None and now >= deadline:
         message = "spec.activeDeadlineSeconds is over; the last checkpoint is kept"
         return Verdict(Finding(Reason.DEADLINE_EXCEEDED, message))
-    final = [end for _, end in ends(pods) if _is_hidden(end)]
-    if final:
-        cause = final[-1]
-        return Verdict(Finding(cause.reason, cause.message), cause.result)
-    full = [end for _, end in ends(pods) if end.reason is Reason.OUT_OF_MEMORY]
-    if len(full) >= MEMORY_ENDS:
-        return Verdict(Finding(Reason.OUT_OF_MEMORY, full[-1].message))
+    return _incurable(pods, exhausted=exhausted)
+
+
+def _incurable(pods: tuple[Manifest, ...], *, exhausted: bool) -> Verdict | None:
+    """Return why another attempt would end like those before it, or may not be made."""
+    full = [(pod, end) for pod, end in ends(pods) if end.reason is Reason.OUT_OF_MEMORY]
+    if len({attempt_number(pods, pod, end) for pod, end in full}) >= MEMORY_ENDS:
+        return Verdict(Finding(Reason.OUT_OF_MEMORY, full[-1][1].message))
+    if exhausted:
+        failed = [end for _, end in ends(pods) if not end.is_done]
+        return Verdict(_failure({"reason": "BackoffLimitExceeded"}, failed), _last_word(failed))
     return None
-
-
-def _is_hidden(end: End) -> bool:
-    """Return whether torchrun hides from the Job that another attempt would end in the same."""
-    told = end.result.exit_code if end.result else None
-    return told in FATAL and told != end.exit_code

@@ -7,10 +7,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from puna.api.llmendpoint import Accelerator
-from puna.api.trainingjob import TrainingJobSpec
+from puna.api.trainingjob import TrainingJob
 from puna.core.addresses import folder_of
 from puna.core.plan import Manifest
 from puna.settings import Settings
+from puna.training.claim import output_claim
 from puna.training.mounts import (
     CREDENTIALS_MOUNT,
     DATASET_MOUNT,
@@ -35,19 +36,23 @@ class PodVolumes:
     mounts: tuple[Manifest, ...]
 
 
-def claim_names(spec: TrainingJobSpec) -> dict[str, str]:
-    """Return the PersistentVolumeClaims that a spec names, by the field that names them."""
-    claim = spec.output.persistent_volume_claim
-    fields = {"spec.output.persistentVolumeClaim.claimName": claim.claim_name}
+def claim_names(job: TrainingJob) -> dict[str, str]:
+    """Return the PersistentVolumeClaims that have to be there, by the field that names them."""
+    spec, output = job.spec, output_claim(job)
+    fields = {}
+    if spec.output.persistent_volume_claim is not None:
+        fields["spec.output.persistentVolumeClaim.claimName"] = output
     for field, uri in (("spec.dataset.uri", spec.dataset.uri), ("spec.model.uri", spec.model.uri)):
         if uri is not None and uri.startswith("pvc://"):
-            fields[field] = urlsplit(uri).netloc
+            name = urlsplit(uri).netloc
+            if name != output or spec.output.persistent_volume_claim is not None:
+                fields[field] = name
     return fields
 
 
-def pod_volumes(spec: TrainingJobSpec, *, config_map: str, settings: Settings) -> PodVolumes:
+def pod_volumes(job: TrainingJob, *, config_map: str, settings: Settings) -> PodVolumes:
     """Return the volumes of a Pod; the uris have passed the acceptance checks."""
-    output = spec.output.persistent_volume_claim.claim_name
+    spec, output = job.spec, output_claim(job)
     volumes: dict[str, Manifest] = {
         "run": {"configMap": {"name": config_map}},
         "output": {"persistentVolumeClaim": {"claimName": output}},

@@ -16,6 +16,8 @@ from puna_cli.cluster.api import LocalApi
 from tests.cluster import ControlPlane, eventually
 from tests.operator_process import OperatorProcess, operator
 
+OPTIONAL = {"PodDisruptionBudget", "Role", "Job", "PersistentVolumeClaim"}
+"""Kinds that not every endpoint has, or that training alone makes."""
 SAME = 6
 """Looks, a tenth of a second apart, in which nothing changes: the operator has settled."""
 KINDS = {resource.kind: resource for resource in (*CHILDREN, ENDPOINTS)}
@@ -99,7 +101,7 @@ class Team:
     def is_complete(self) -> bool:
         """Whether an endpoint's children and the router's are all there, and the status is told."""
         kinds = {kind for kind, _ in self.children()}
-        wanted = {resource.kind for resource in CHILDREN} - {"PodDisruptionBudget", "Role", "Job"}
+        wanted = {resource.kind for resource in CHILDREN} - OPTIONAL
         return (
             wanted <= kinds and bool(self.condition("Ready")[0]) and self.deployment() is not None
         )

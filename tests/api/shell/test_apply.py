@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from puna.cluster.resources import CHILDREN, JOBS
+from puna.cluster.resources import CHILDREN, CLAIMS, JOBS
 from puna.core.plan import Manifest
 from tests.api.shell.conftest import Team
 from tests.cluster import eventually
@@ -124,7 +124,7 @@ def test_a_deleted_child_of_each_kind_is_restored(team: Team, running: OperatorP
     team.endpoint(**RICH)
     eventually(team.is_complete)
     eventually(lambda: team.all("PodDisruptionBudget"))
-    for kind in [resource.kind for resource in CHILDREN if resource is not JOBS]:
+    for kind in [resource.kind for resource in CHILDREN if resource not in (JOBS, CLAIMS)]:
         team.settled()
         before = {item["metadata"]["name"]: item["metadata"]["uid"] for item in team.all(kind)}
         assert before, kind

@@ -33,7 +33,7 @@ OPERATOR = {
     "/secrets puna-backend-key": "patch delete",
     "/pods": READ,
     "/pods/log": "get",
-    "/persistentvolumeclaims": "get",
+    "/persistentvolumeclaims": "get list watch create patch",
     "/events": "create",
 }
 ROUTER = {"/configmaps": READ, "/pods": READ}

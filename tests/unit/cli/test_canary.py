@@ -1,66 +1,17 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from puna_cli.canary import abort, promote
+from puna_cli.canary import abort, promote, retry
 from puna_cli.errors import CommandError
-from puna_cli.kubectl import Kubectl
+from tests.unit.cli.conftest import Cluster, endpoint
 
-KUBECTL = """#!/bin/sh
-printf '%s\\n' "$*" >> "{folder}/calls"
-case " $* " in *" get "*) cat "{folder}/endpoints.json" ;; esac
-"""
+REJECTED = {"name": "8f3a12cd", "role": "Candidate", "outcome": "Failed", "model": "m"}
 ANNOTATE = "annotate llmendpoint chat --namespace=team --overwrite"
 CANARY = {"revision": "8f3a12cd", "weight": 10, "step": 1, "steps": 1}
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A kubectl that shows endpoints, and what it was called with."""
-
-    folder: Path
-
-    @property
-    def kubectl(self) -> Kubectl:
-        return Kubectl(self.folder / "kubectl", self.folder / "kubeconfig")
-
-    @property
-    def written(self) -> list[str]:
-        """Arguments of the calls that write."""
-        calls = (self.folder / "calls").read_text(encoding="utf-8").splitlines()
-        arguments = [call.partition(" ")[2] for call in calls]
-        return [call for call in arguments if not call.startswith("get ")]
-
-
-@pytest.fixture
-def show(tmp_path: Path) -> Callable[..., Cluster]:
-    """Make a cluster with these endpoints."""
-    kubectl = tmp_path / "kubectl"
-    kubectl.write_text(KUBECTL.format(folder=tmp_path), encoding="utf-8")
-    kubectl.chmod(0o755)
-
-    def shown(*endpoints: dict[str, Any]) -> Cluster:
-        items = {"items": list(endpoints)}
-        (tmp_path / "endpoints.json").write_text(json.dumps(items), encoding="utf-8")
-        return Cluster(tmp_path)
-
-    return shown
-
-
-def endpoint(
-    name: str = "chat", *, annotations: dict[str, str] | None = None, **status: Any
-) -> dict[str, Any]:
-    return {
-        "metadata": {"name": name, "namespace": "team", "annotations": annotations or {}},
-        "spec": {"rollout": {"strategy": "Canary"}},
-        "status": {"stableRevision": "47e27957", **status},
-    }
 
 
 def test_a_promotion_names_the_revision_and_takes_an_abort_back(
@@ -107,3 +58,35 @@ def test_without_a_canary_the_rollout_is_told(
         "LLMEndpoint chat has no canary; its strategy is Canary, its rollout: Aborted 8f3a12cd"
     )
     assert cluster.written == []
+
+
+def test_a_retry_names_the_rejected_revision_and_takes_an_abort_back(
+    show: Callable[..., Cluster],
+) -> None:
+    cluster = show(endpoint(revisions=[REJECTED], annotations={"puna.dev/retry": "8f3a12cd"}))
+    said = retry(cluster.kubectl, "team", "chat", now=7)
+    assert said == "Revision 8f3a12cd, which failed, begins its canary anew."
+    (written,) = cluster.written
+    assert written == f"{ANNOTATE} puna.dev/retry=8f3a12cd/7 puna.dev/abort-"
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (
+            {"summary": {"rollout": "Complete"}},
+            "has no rejected canary; its rollout: Complete",
+        ),
+        (
+            {"rollback": {"revision": "47e27957", "insteadOf": "8f3a12cd"}},
+            "is rolled back to 47e27957; first: puna rollback chat --undo",
+        ),
+    ],
+)
+def test_without_a_rejected_canary_the_rollout_is_told(
+    show: Callable[..., Cluster], status: dict[str, Any], why: str
+) -> None:
+    cluster = show(endpoint(**status))
+    with pytest.raises(CommandError) as refusal:
+        retry(cluster.kubectl, "team", "chat", now=7)
+    assert str(refusal.value) == f"LLMEndpoint chat {why}"

@@ -149,6 +149,40 @@ def test_a_listed_preset_that_needs_another_server_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("analysis", "told"),
+    [
+        (
+            {"goldenPrompts": [{"name": "a", "prompt": "b", "expected": {"contains": "c"}}]},
+            "goldenPrompts: a server in mode {mode} answers no prompts; remove them",
+        ),
+        (
+            {"minTokensPerSecondPercent": 80},
+            (
+                "minTokensPerSecondPercent: a server in mode {mode} generates no tokens; remove "
+                "it: maxLatencyPercent compares whole answers"
+            ),
+        ),
+    ],
+)
+def test_what_a_server_of_another_mode_cannot_show_is_refused(
+    analysis: dict[str, Any], told: str
+) -> None:
+    canary = {"steps": [{"weight": 10}], "analysis": analysis}
+    spec = {
+        "presetRef": {"name": "own"},
+        "rollout": {"strategy": "Canary", "canary": canary},
+    }
+    for mode in ("Embedding", "Rerank"):
+        found = refusal(spec, presets=presets(preset("own", server={"mode": mode})))
+        message = f"spec.rollout.canary.analysis.{told.format(mode=mode)}"
+        assert found == (Reason.INVALID_SPEC, message)
+        surge = spec | {"rollout": {"strategy": "Surge", "canary": canary}}
+        seen = presets(preset("own", server={"mode": mode}))
+        assert refusal(surge, presets=seen) is None
+    assert refusal(spec, presets=presets(preset("own"))) is None
+
+
+@pytest.mark.parametrize(
     "listed",
     [
         {"sampling": {"temperature": 0}},

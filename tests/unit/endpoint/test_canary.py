@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from puna.api.analysis import Result
 from puna.api.rollout import Canary, CanaryStep
 from puna.endpoint.canary import (
     End,
@@ -117,6 +118,33 @@ def test_a_canary_has_some_servers_in_each_pool_and_never_more_than_the_pool() -
     assert [pool.replicas for pool in canary_pools(pools, canary)] == [2, 1, 0]
 
 
+def test_a_gate_is_passed_before_the_first_weight_and_asked_for_no_more_after() -> None:
+    for result in (Result.INCONCLUSIVE, Result.ERROR):
+        assert after(Position(), THREE, gate=result) == Position()
+    assert after(Position(), THREE, gate=Result.FAIL) is End.FAILED
+    assert after(Position(), THREE, measured=Result.ERROR) == Position(0, NOW)
+    assert after(held(0, 60), THREE, gate=Result.FAIL) == Position(1, NOW)
+
+
+def test_a_step_follows_once_it_was_held_and_what_was_measured_passes() -> None:
+    for result in (Result.INCONCLUSIVE, Result.ERROR):
+        assert after(held(0, 600), THREE, measured=result) == held(0, 600)
+        assert after(held(2, 600), THREE, measured=result) == held(2, 600)
+    assert after(held(0, 59), THREE, measured=Result.PASS) == held(0, 59)
+
+
+def test_what_fails_ends_a_canary_at_once_whatever_its_hold_and_its_servers() -> None:
+    assert after(held(0, 1), THREE, measured=Result.FAIL, ready=False) is End.FAILED
+    held_by_router = after(held(0, 1), THREE, measured=Result.FAIL, verdict=Verdict.HOLD)
+    assert held_by_router is End.FAILED
+
+
+def test_an_order_to_promote_overrides_what_was_measured() -> None:
+    given = {"gate": Result.FAIL, "measured": Result.FAIL, "verdict": Verdict.PROMOTE}
+    assert after(Position(), THREE, **given) is End.PROMOTED
+    assert after(held(0, 1), THREE, **given) is End.PROMOTED
+
+
 @dataclass(frozen=True)
 class Moment:
     """What a canary meets at one look."""
@@ -125,13 +153,18 @@ class Moment:
     ready: bool
     complete: bool
     seconds: int
+    gate: Result = Result.PASS
+    measured: Result = Result.PASS
 
 
-MOMENTS = st.builds(Moment, VERDICTS, st.booleans(), st.booleans(), st.integers(0, 90))
+RESULTS = st.sampled_from([Result.PASS, *Result])
+MOMENTS = st.builds(
+    Moment, VERDICTS, st.booleans(), st.booleans(), st.integers(0, 90), RESULTS, RESULTS
+)
 
 
 @given(ANY_STEPS, st.lists(MOMENTS, max_size=30))
-def test_a_weight_stays_in_range_and_falls_by_an_abort_alone(
+def test_a_weight_stays_in_range_rises_on_a_pass_and_falls_by_an_end_alone(
     steps: Steps, moments: list[Moment]
 ) -> None:
     position, now, weight = Position(), NOW, 0
@@ -144,17 +177,25 @@ def test_a_weight_stays_in_range_and_falls_by_an_abort_alone(
             ready=moment.ready,
             complete=moment.complete,
             now=now,
+            gate=moment.gate,
+            measured=moment.measured,
         )
+        result = moment.gate if position.step is None else moment.measured
         if moved is End.ABORTED:
             assert moment.verdict is Verdict.ABORT
             return
+        if moved is End.FAILED:
+            assert result is Result.FAIL
+            assert moment.verdict in {Verdict.CONTINUE, Verdict.HOLD}
+            return
         if moved is End.PROMOTED:
             assert moment.complete
-            assert moment.verdict in {Verdict.CONTINUE, Verdict.PROMOTE}
+            assert moment.verdict is Verdict.PROMOTE or result is Result.PASS
             return
         assert moment.verdict is not Verdict.ABORT
         assert isinstance(moved, Position)
         assert weight <= weight_of(moved, steps) <= 100
+        assert moved == position or result is Result.PASS
         position, weight = moved, weight_of(moved, steps)
 
 
@@ -202,6 +243,8 @@ def test_an_abort_reaches_nothing_in_one_step(
     position = Position(step, None if step is None else NOW)
     moved = after(position, steps, verdict=Verdict.ABORT, ready=moment.ready)
     assert moved is End.ABORTED
+    failed = after(position, steps, ready=moment.ready, gate=Result.FAIL, measured=Result.FAIL)
+    assert failed is End.FAILED
 
 
 @given(st.none() | st.integers(0, 9), st.none() | st.datetimes())

@@ -14,11 +14,14 @@ from puna.api.reasons import EventReason
 from puna.core.naming import LABEL_OUTCOME, LABEL_PROCESS, LABEL_ROLE
 from puna.core.plan import Manifest
 from puna.endpoint.effective import resolve
+from puna_router.config import ShadowConfig
 from tests.factories import endpoint, preset, presets
 from tests.fake_cluster import FakeCluster
 from tests.strategies import HAPPENINGS, MODELS, Happening, canary_steps, carry_out
 
 BY_HAND = ({"weight": 10},)
+LAST_MODEL = {"uri": "https://models.example/last.gguf", "sha256": "f" * 64}
+"""One that nothing that happens rolls out, so that nobody has aborted it."""
 TIMED = ({"weight": 10, "holdSeconds": 60}, {"weight": 50, "holdSeconds": 60})
 ORDERS = st.builds(
     Happening,
@@ -81,6 +84,12 @@ def promote(cluster: FakeCluster) -> None:
     cluster.settle()
 
 
+def copied(cluster: FakeCluster) -> ShadowConfig | None:
+    document = cluster.config()
+    assert document is not None
+    return document.shadow
+
+
 def abort(cluster: FakeCluster) -> None:
     canary = cluster.endpoint.status.canary
     assert canary is not None
@@ -124,6 +133,7 @@ def test_a_canary_by_hand_says_what_it_waits_for() -> None:
         "step": 1,
         "steps": 1,
         "hold_until": None,
+        "verdict": None,
     }
     assert (status.stable_revision, status.summary.rollout) == (
         stable,
@@ -173,7 +183,7 @@ def test_an_aborted_canary_is_gone_and_says_so_until_the_spec_means_another() ->
     assert cluster.condition("Ready") == ("False", "CanaryAborted")
     assert message(cluster) == (
         f"revision {rejected} was aborted; {stable} serves until the spec, or the Preset that it "
-        "names, means another revision"
+        "names, means another revision; to try it again: puna retry chat"
     )
     outcomes = {item.name: item.outcome for item in cluster.endpoint.status.revisions}
     assert outcomes == {stable: None, rejected: "Aborted"}
@@ -289,6 +299,19 @@ def test_a_life_with_a_canary_is_told_in_events() -> None:
     ]
 
 
+def test_a_canary_gets_copies_as_long_as_it_is_one() -> None:
+    cluster = a_cluster({"weight": 0})
+    rollout = cluster.endpoint.spec.rollout.to_dict()
+    cluster.edit(rollout=rollout | {"shadow": {"percent": 5}})
+    cluster.settle()
+    assert copied(cluster) is None
+    cluster.edit(model=MODELS[1])
+    cluster.settle()
+    assert copied(cluster) == ShadowConfig(revision=wanted(cluster), percent=5)
+    abort(cluster)
+    assert copied(cluster) is None
+
+
 def test_a_canary_without_weight_runs_and_gets_nothing() -> None:
     cluster = a_cluster({"weight": 0})
     stable = wanted(cluster)
@@ -397,7 +420,7 @@ def test_a_canary_ends_whatever_the_order_of_things(
         cluster.live_through()
     if cluster.condition("Progressing")[1] == "CanaryAborted":
         assert wanted(cluster) not in cluster.weights()
-        cluster.edit(model={"uri": "https://models.example/last.gguf", "sha256": "f" * 64})
+        cluster.edit(model=LAST_MODEL)
         cluster.live_through()
         if cluster.endpoint.status.canary is not None:
             promote(cluster)
@@ -450,7 +473,7 @@ def test_an_operator_that_is_killed_in_the_middle_changes_no_end_state(
     for cluster in (whole, cut_short):
         cluster.unreachable.clear()
         cluster.annotate(promote=None, abort=None)
-        cluster.edit(model=MODELS[7], replicas=2)
+        cluster.edit(model=LAST_MODEL, replicas=2)
         cluster.live_through()
     assert whole.config() == cut_short.config()
 

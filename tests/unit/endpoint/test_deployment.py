@@ -20,6 +20,7 @@ def built(*, strategy: RolloutStrategy = RolloutStrategy.SURGE, **pool: Any) -> 
         strategy=strategy,
         settings=settings(),
         backend_key="0123abcd",
+        carried="[]",
     )
 
 

@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
+from puna.api.llmendpoint import TrainingJobReference
 from puna.api.preset import Preset
-from puna.api.training_status import ArtifactStatus
+from puna.api.trainingjob import TrainingJob
 from puna.core.plan import Manifest
+from puna.endpoint.follow import follows
 from puna.endpoint.plan import plan
-from puna_trainer.config.output import ArtifactType
 from tests.factories import HTTPS_MODEL, NOW, endpoint, observed, preset, presets, settings
 from tests.fake_cluster import FakeCluster
+from tests.trainings import complete_job
 from tests.unit.api.field_paths import FIELD_PATHS
+from tests.unit.endpoint.golden_fields import GOLDEN, asked
+from tests.unit.endpoint.test_judge import served
 
 Change = tuple[dict[str, Any], dict[str, Any]]
 POOL: dict[str, Any] = {"name": "a", "accelerator": "cuda", "replicas": 2}
@@ -37,6 +41,14 @@ def trained(name: str = "tiny", artifact: str = "Q8_0") -> dict[str, Any]:
     return {"model": {"trainingJobRef": {"name": name, "artifact": artifact}}}
 
 
+def selected(**selector: Any) -> dict[str, Any]:
+    return {"model": {"trainingJobRef": {"selector": selector, "artifact": "Q8_0"}}}
+
+
+def required(key: str, operator: str, *values: str) -> dict[str, Any]:
+    return selected(matchExpressions=[{"key": key, "operator": operator, "values": values}])
+
+
 def external(**members: Any) -> dict[str, Any]:
     return {"externalEndpoints": [{"name": "studio", "url": "https://studio.example"} | members]}
 
@@ -48,6 +60,22 @@ def routing(**members: Any) -> dict[str, Any]:
 def canary(**members: Any) -> dict[str, Any]:
     steps = {"steps": [{"weight": 10}]}
     return {"replicas": 3, "rollout": {"strategy": "Canary", "canary": steps | members}}
+
+
+def evaluated(metric: str = "perplexity", **limits: Any) -> dict[str, Any]:
+    return trained() | canary(
+        analysis={"minRequests": 0, "evaluation": {"metric": metric} | limits}
+    )
+
+
+def shadow(percent: int) -> dict[str, Any]:
+    given = canary()
+    return given | {"rollout": given["rollout"] | {"shadow": {"percent": percent}}}
+
+
+def analysis(**members: Any) -> dict[str, Any]:
+    steps = [{"weight": 10, "holdSeconds": 1}, {"weight": 50}]
+    return canary(steps=steps, analysis=members)
 
 
 ENDPOINT: dict[str, Change] = {
@@ -64,6 +92,22 @@ ENDPOINT: dict[str, Change] = {
     "spec.model.cache.persistentVolumeClaim.claimName": ({}, model(cache=CACHE)),
     "spec.model.trainingJobRef.name": (trained(), trained(name="other")),
     "spec.model.trainingJobRef.artifact": (trained(), trained(artifact="F16")),
+    "spec.model.trainingJobRef.selector.matchLabels": (
+        selected(matchLabels={"team": "a"}),
+        selected(matchLabels={"team": "b"}),
+    ),
+    "spec.model.trainingJobRef.selector.matchExpressions[].key": (
+        required("team", "Exists"),
+        required("purpose", "Exists"),
+    ),
+    "spec.model.trainingJobRef.selector.matchExpressions[].operator": (
+        required("team", "Exists"),
+        required("team", "DoesNotExist"),
+    ),
+    "spec.model.trainingJobRef.selector.matchExpressions[].values": (
+        required("team", "In", "a"),
+        required("team", "In", "b"),
+    ),
     "spec.presetRef.name": ({}, {"presetRef": {"name": "balanced"}}),
     "spec.presets": ({}, {"presets": ["balanced"]}),
     "spec.accelerator": ({}, {"accelerator": "metal"}),
@@ -125,8 +169,44 @@ CANARY: dict[str, Change] = {
         canary(steps=[{"weight": 10, "holdSeconds": 1}]),
     ),
     "spec.rollout.canary.replicas": (canary(), canary(replicas=2)),
+    "spec.rollout.shadow.percent": (shadow(5), shadow(6)),
 }
 """Fields that act on a changed model alone."""
+EVALUATION: dict[str, Change] = {
+    "spec.rollout.canary.analysis.evaluation.metric": (
+        evaluated(maxRegressionPercent=5),
+        evaluated("questions_right", maxRegressionPercent=5),
+    ),
+    "spec.rollout.canary.analysis.evaluation.atMost": (
+        evaluated(atMost=20),
+        evaluated(atMost=10),
+    ),
+    "spec.rollout.canary.analysis.evaluation.atLeast": (
+        evaluated("questions_right", atLeast=0.4),
+        evaluated("questions_right", atLeast=0.6),
+    ),
+    "spec.rollout.canary.analysis.evaluation.maxRegressionPercent": (
+        evaluated(maxRegressionPercent=5),
+        evaluated(maxRegressionPercent=50),
+    ),
+}
+"""Fields that act on a model that a newer run made."""
+ANALYSIS: dict[str, Change] = {
+    "spec.rollout.canary.analysis.minRequests": (analysis(), analysis(minRequests=500)),
+    "spec.rollout.canary.analysis.maxErrorPercent": (analysis(), analysis(maxErrorPercent=20)),
+    "spec.rollout.canary.analysis.maxLatencyPercent": (analysis(), analysis(maxLatencyPercent=200)),
+    "spec.rollout.canary.analysis.maxTTFTPercent": (analysis(), analysis(maxTTFTPercent=200)),
+    "spec.rollout.canary.analysis.minTokensPerSecondPercent": (
+        analysis(),
+        analysis(minTokensPerSecondPercent=90),
+    ),
+    "spec.rollout.canary.analysis.deadlineSeconds": (analysis(), analysis(deadlineSeconds=1)),
+}
+"""Fields that act on what was measured of a canary."""
+HISTORY: dict[str, Change] = {
+    "spec.revisionHistoryLimit": ({"revisionHistoryLimit": 1}, {"revisionHistoryLimit": 0}),
+}
+"""Fields that act on what was served before."""
 PRESET: dict[str, Change] = {
     "spec.sampling.temperature": ({}, {"sampling": {"temperature": 0}}),
     "spec.sampling.topK": ({}, {"sampling": {"topK": 0}}),
@@ -177,7 +257,11 @@ def leaves(kind: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes"), [("LLMEndpoint", ENDPOINT | CANARY), ("Preset", PRESET)]
+    ("kind", "changes"),
+    [
+        ("LLMEndpoint", ENDPOINT | CANARY | EVALUATION | GOLDEN | ANALYSIS | HISTORY),
+        ("Preset", PRESET),
+    ],
 )
 def test_every_field_is_tried(kind: str, changes: dict[str, Change]) -> None:
     assert set(changes) == leaves(kind)
@@ -197,6 +281,34 @@ def test_a_field_of_a_canary_changes_how_a_model_takes_over(
     assert rolled_out(before) != rolled_out(after)
 
 
+@pytest.mark.parametrize(("before", "after"), EVALUATION.values(), ids=EVALUATION)
+def test_a_field_of_an_evaluation_decides_whether_a_newer_run_takes_over(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert followed_by_a_worse_run(before) != followed_by_a_worse_run(after)
+
+
+@pytest.mark.parametrize(("before", "after"), GOLDEN.values(), ids=GOLDEN)
+def test_a_field_of_golden_prompts_changes_what_is_asked_or_said(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert asked(before) != asked(after)
+
+
+@pytest.mark.parametrize(("before", "after"), ANALYSIS.values(), ids=ANALYSIS)
+def test_a_field_of_an_analysis_changes_what_is_said_of_a_canary(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert conditions(before) != conditions(after)
+
+
+@pytest.mark.parametrize(("before", "after"), HISTORY.values(), ids=HISTORY)
+def test_a_field_of_the_history_changes_what_is_kept(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    assert rolled_out(before) != rolled_out(after)
+
+
 @pytest.mark.parametrize(("before", "after"), PRESET.values(), ids=PRESET)
 def test_a_field_of_a_preset_changes_more_than_the_stored_revision(
     before: dict[str, Any], after: dict[str, Any]
@@ -211,16 +323,23 @@ def made_of(spec: dict[str, Any], own: Preset | None = None) -> tuple[Manifest, 
     seen = observed(
         presets=presets(own or preset()),
         claims={"models": {}, "runs": {}},
-        artifacts={kind: artifact(kind) for kind in ArtifactType},
+        jobs=jobs(resource.spec.model.training_job_ref),
     )
     made = plan(resource, seen, settings(), NOW)
     assert made.children is not None, made.status.conditions
     return made.children
 
 
-def artifact(kind: ArtifactType) -> ArtifactStatus:
-    uri = f"pvc://runs/tiny/export/{kind}.gguf"
-    return ArtifactStatus(name=kind, uri=uri, sha256="7" * 64, type=kind, size_bytes=1)
+def jobs(ref: TrainingJobReference | None) -> tuple[TrainingJob, ...]:
+    """Those runs that a reference means, of a namespace with some."""
+    if ref is None:
+        return ()
+    kinds = zip("tuv", ({"team": "a"}, {"team": "b"}, {"purpose": "chat"}), strict=True)
+    there = [
+        complete_job(name, digest=str(number), labels=labels, artifact=ref.artifact)
+        for number, (name, labels) in enumerate((("tiny", {}), ("other", {}), *kinds))
+    ]
+    return tuple(job for job in there if follows(ref, job.metadata.to_dict()))
 
 
 def rolled_out(spec: dict[str, Any]) -> tuple[tuple[Manifest, ...] | None, timedelta | None]:
@@ -231,6 +350,34 @@ def rolled_out(spec: dict[str, Any]) -> tuple[tuple[Manifest, ...] | None, timed
     cluster.settle()
     made = cluster.plan()
     return made.children, made.requeue_after
+
+
+def followed_by_a_worse_run(spec: dict[str, Any]) -> dict[str, int]:
+    """Shares of the requests once a run with a worse perplexity is complete."""
+    cluster = FakeCluster(endpoint(**spec), claims={"runs": {}})
+    for number, perplexity in enumerate((12.5, 14)):
+        scores = {"perplexity": perplexity, "questions_right": 0.5}
+        cluster.jobs = {"tiny": complete_job(digest=str(number), number=number, scores=scores)}
+        cluster.settle()
+    return cluster.weights()
+
+
+def conditions(spec: dict[str, Any]) -> tuple[Any, ...]:
+    """What is said of a canary after a hold, with requests of which a few fail and are slow."""
+    cluster = FakeCluster(endpoint(model=HTTPS_MODEL, **spec))
+    cluster.settle()
+    stable = cluster.endpoint.status.stable_revision or ""
+    cluster.count({stable: served(9)})
+    cluster.edit(model=HTTPS_MODEL | {"sha256": "6" * 64})
+    cluster.settle()
+    canary = cluster.endpoint.status.canary
+    assert canary is not None
+    late = served(60, 1, milliseconds=1200, per_second=40)
+    cluster.count({stable: served(500), canary.revision: late})
+    cluster.now += timedelta(seconds=60)
+    cluster.reconcile()
+    status = cluster.endpoint.status
+    return status.canary, [(item.reason, item.message) for item in status.conditions]
 
 
 def effects(child: Manifest) -> Manifest:

@@ -4,13 +4,19 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from puna.api.analysis import Analysis, CanaryVerdict, Result
 from puna.api.llmendpoint import Outcome, RevisionRole
 from puna.api.rollout import Canary, CanaryStep, RolloutStrategy
 from puna.endpoint.canary import Position
 from puna.endpoint.orders import Orders
 from puna.endpoint.revision import StoredRevision
 from puna.endpoint.rollout import RolloutInput, next_step
+from puna.endpoint.samples import Reading
+from puna_router.samples import RevisionSamples
 from tests.factories import NOW, endpoint, preset, revision
+from tests.unit.endpoint.test_judge import served
 
 FIRST = revision(endpoint(), proven=True)
 SECOND = revision(
@@ -170,19 +176,19 @@ def test_an_aborted_canary_gets_nothing_and_its_servers_wait_for_the_routers() -
     orders = Orders(abort=SECOND.name)
     step = next_step(canary(SECOND, FIRST, started(1, seconds=9), orders=orders), NOW)
     assert (step.stable, step.candidate, step.weight) == (FIRST, None, 0)
-    assert step.aborted == replace(
+    assert step.rejected == replace(
         SECOND, position=Position(None, NOW), proven=True, outcome=Outcome.ABORTED
     )
-    assert step.retiring == (step.aborted,)
+    assert step.retiring == (step.rejected,)
     assert step.changed_at == NOW
 
 
 def test_an_aborted_revision_stays_so_whatever_is_ordered_later() -> None:
     aborted = replace(SECOND, outcome=Outcome.ABORTED)
     step = next_step(canary(SECOND, FIRST, aborted, ready=True), NOW)
-    assert (step.candidate, step.aborted) == (None, aborted)
+    assert (step.candidate, step.rejected) == (None, aborted)
     promoted = canary(SECOND, FIRST, aborted, orders=Orders(promote=SECOND.name))
-    assert next_step(promoted, NOW).aborted == aborted
+    assert next_step(promoted, NOW).rejected == aborted
 
 
 def test_a_revision_that_is_wanted_anew_begins_anew_and_old_orders_are_not_meant_for_it() -> None:
@@ -193,7 +199,7 @@ def test_a_revision_that_is_wanted_anew_begins_anew_and_old_orders_are_not_meant
     again = replace(orders, abort=f"{SECOND.name}/2")
     assert step.candidate is not None
     value = canary(SECOND, FIRST, step.candidate, orders=again)
-    assert next_step(value, NOW).aborted is not None
+    assert next_step(value, NOW).rejected is not None
 
 
 def test_an_order_for_a_revision_that_is_not_stored_yet_is_an_old_one() -> None:
@@ -210,7 +216,7 @@ def test_a_canary_holds_while_a_router_refuses_what_it_is_told_but_can_be_aborte
     promote = replace(value, orders=Orders(promote=SECOND.name))
     assert next_step(promote, NOW).candidate == started(seconds=60)
     abort = replace(value, orders=Orders(abort=SECOND.name))
-    assert next_step(abort, NOW).aborted is not None
+    assert next_step(abort, NOW).rejected is not None
 
 
 def test_another_change_takes_the_place_of_a_canary() -> None:
@@ -225,16 +231,19 @@ def test_another_change_takes_the_place_of_a_canary() -> None:
 
 def test_a_spec_that_is_back_at_the_stable_revision_ends_the_canary() -> None:
     step = next_step(canary(FIRST, FIRST, started(1)), NOW)
-    assert (step.stable, step.candidate, step.aborted) == (FIRST, None, None)
+    assert (step.stable, step.candidate, step.rejected) == (FIRST, None, None)
     assert [item.name for item in step.retiring] == [SECOND.name]
 
 
-def test_under_another_strategy_an_aborted_revision_takes_over_as_any_other() -> None:
-    aborted = replace(SECOND, outcome=Outcome.ABORTED)
-    coming = next_step(seen(SECOND, FIRST, aborted), NOW)
-    assert coming.candidate == SECOND
-    taken = next_step(seen(SECOND, FIRST, aborted, complete={SECOND.process: True}), NOW)
-    assert (taken.stable.name, taken.stable.outcome) == (SECOND.name, None)
+@pytest.mark.parametrize("strategy", list(RolloutStrategy))
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_what_was_rejected_stays_so_under_every_strategy(
+    strategy: RolloutStrategy, outcome: Outcome
+) -> None:
+    rejected = replace(SECOND, outcome=outcome)
+    complete = {SECOND.process: True}
+    step = next_step(seen(SECOND, FIRST, rejected, complete=complete, strategy=strategy), NOW)
+    assert (step.stable.name, step.candidate, step.rejected) == (FIRST.name, None, rejected)
 
 
 def test_a_revision_that_never_served_gives_way_to_a_canary_at_once() -> None:
@@ -249,3 +258,76 @@ def test_a_promotion_cut_short_is_finished() -> None:
     step = next_step(canary(SECOND, FIRST, promoted), NOW)
     assert step.stable == promoted
     assert step.retiring == (replace(FIRST, role=RevisionRole.RETIRED),)
+
+
+def said(result: Result) -> CanaryVerdict:
+    return CanaryVerdict(result=result, message=f"golden prompts: {result}")
+
+
+ANALYSED = CANARY.model_copy(update={"analysis": Analysis()})
+
+
+def counted(canary: RevisionSamples, stable: RevisionSamples) -> tuple[Reading, ...]:
+    """What a router counted that is younger than the step."""
+    return (Reading("router-1", NOW, {SECOND.name: canary, FIRST.name: stable}),)
+
+
+def test_a_gate_holds_the_first_weight_back() -> None:
+    step = next_step(canary(SECOND, FIRST, ready=True, gate=said(Result.ERROR)), NOW)
+    assert (step.weight, step.verdict) == (0, said(Result.ERROR))
+    step = next_step(canary(SECOND, FIRST, ready=True, gate=said(Result.PASS)), NOW)
+    assert step.weight == 10
+    failed = next_step(canary(SECOND, FIRST, ready=True, gate=said(Result.FAIL)), NOW)
+    assert failed.rejected is not None
+    assert failed.rejected.outcome is Outcome.FAILED
+    assert failed.rejected.verdict == "golden prompts: Fail"
+
+
+def test_what_was_measured_holds_the_next_weight_back() -> None:
+    value = canary(
+        SECOND,
+        FIRST,
+        started(seconds=90),
+        canary=ANALYSED,
+        ready=True,
+        complete={SECOND.process: True},
+    )
+    assert next_step(value, NOW).weight == 10
+    few = replace(value, readings=counted(served(20), served(500)))
+    assert next_step(few, NOW).weight == 10
+    enough = replace(value, readings=counted(served(500), served(500)))
+    step = next_step(enough, NOW)
+    assert step.weight == 50
+    assert step.candidate is not None
+    assert step.candidate.baseline is not None
+    assert step.candidate.baseline.reference == served(500)
+
+
+def test_a_canary_that_fails_gets_nothing_and_stays_rejected_with_its_arithmetic() -> None:
+    readings = counted(served(100, 60), served(500))
+    value = canary(SECOND, FIRST, started(), canary=ANALYSED, ready=True, readings=readings)
+    step = next_step(value, NOW)
+    assert (step.weight, step.candidate) == (0, None)
+    rejected = step.rejected
+    assert rejected is not None
+    assert rejected.verdict is not None
+    assert rejected.verdict.startswith("Errors: canary 60 of 100 failed (60.0%)")
+    assert rejected == replace(
+        started(), outcome=Outcome.FAILED, verdict=rejected.verdict, position=Position(None, NOW)
+    )
+    again = next_step(canary(SECOND, FIRST, rejected, canary=ANALYSED, ready=True), NOW)
+    assert (again.candidate, again.rejected) == (None, rejected)
+
+
+def test_an_order_to_promote_counts_more_than_what_was_measured() -> None:
+    value = canary(
+        SECOND,
+        FIRST,
+        started(),
+        canary=ANALYSED,
+        orders=Orders(promote=SECOND.name),
+        readings=counted(served(100, 60), served(500)),
+        complete={SECOND.process: True},
+    )
+    assert next_step(value, NOW).stable.name == SECOND.name
+    assert next_step(replace(value, refused=True), NOW).rejected is None

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 
+from puna.api.lineage import ModelLineage
 from puna.api.preset import Preset, Sampling
 from puna.api.routing import Routing
 from puna.core.naming import endpoint_port
@@ -24,6 +26,7 @@ from puna_router.config import (
     AccessConfig,
     EndpointConfig,
     ExternalConfig,
+    LineageConfig,
     PresetConfig,
     RevisionConfig,
     Stickiness,
@@ -52,6 +55,33 @@ def test_every_revision_has_its_share_and_its_servers() -> None:
         RevisionConfig(name=revision().name, process=revision().process, weight=90, expected=2),
         RevisionConfig(name=revision(OTHER).name, process=revision(OTHER).process, weight=10),
     )
+
+
+def test_a_revision_of_a_trained_model_says_where_that_comes_from() -> None:
+    lineage = ModelLineage(
+        job="tiny",
+        uid="uid",
+        created_at=CREATED,
+        seed=7,
+        data_hash="d" * 64,
+        scores={"perplexity": 12.5},
+        sha256="a" * 64,
+    )
+    plain = revision()
+    trained = replace(plain, data=plain.data.model_copy(update={"lineage": lineage}))
+    config = endpoint_config(
+        namespace=NAMESPACE,
+        effective=effective(),
+        created=CREATED,
+        shares=(Share(trained, 90), Share(revision(OTHER), 10)),
+        routing=effective_routing(endpoint().spec.routing, RouterSettings()),
+        allowed_networks=(),
+    )
+    told = LineageConfig(
+        job="tiny", seed=7, data_hash="d" * 64, scores={"perplexity": 12.5}, sha256="a" * 64
+    )
+    assert [item.lineage for item in config.revisions] == [told, None]
+    assert config.to_json().count("lineage") == 1, "what has none is told as before"
 
 
 def test_slots_are_those_of_the_revisions_own_servers() -> None:

@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import aiohttp
+import pytest
 
 from puna.api.llmendpoint import LLMEndpoint
+from puna.cluster import telemetry
 from puna.cluster.resources import BY_KIND
 from puna.cluster.telemetry import FRESH_SECONDS, Telemetry
 from puna.context import Context
@@ -62,8 +64,8 @@ class World:
 async def a_world() -> AsyncIterator[World]:
     async with serving() as (server, connection), aiohttp.ClientSession() as session:
         port = int(connection.host.rsplit(":", 1)[1])
-        telemetry = Telemetry(session, port=port)
-        context = replace(Runtime(settings(), connection, session).context, telemetry=telemetry)
+        asked = Telemetry(session, port=port)
+        context = replace(Runtime(settings(), connection, session).context, telemetry=asked)
         world = World(context, server)
         ready = {
             "type": "Ready",
@@ -77,8 +79,12 @@ async def a_world() -> AsyncIterator[World]:
         router["status"]["podIP"] = "127.0.0.1"
         world.show(router)
         world.hand_out("{}")
-        yield world
-        await telemetry.close()
+        with pytest.MonkeyPatch.context() as patch:
+            # Every answer comes in time, however busy the machine is.
+            patch.setattr(telemetry, "PATIENCE_SECONDS", 30)
+            patch.setattr(telemetry, "READ_SECONDS", 30)
+            yield world
+        await asked.close()
 
 
 async def test_an_operator_that_starts_asks_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +18,7 @@ WELL = Vitals(at=100.0)
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -46,21 +45,13 @@ def test_each_stall_is_named(vitals: Vitals, words: str) -> None:
 
 async def test_health_is_answered_while_the_event_loop_hangs() -> None:
     vitals = Vitals(at=time.monotonic())
-    answers: list[tuple[int, str]] = []
-
-    def ask_later(port: int) -> None:
-        time.sleep(0.6)
-        answers.append(get(port, "/healthz"))
-
     registry = CollectorRegistry()
-    with listen("127.0.0.1:0", registry, lambda: vitals, Limits(loop=0.3)) as port:
+    with listen("127.0.0.1:0", registry, lambda: vitals, Limits(loop=60)) as port:
+        # The loop does nothing while this waits for its answers.
         assert get(port, "/healthz") == (200, "ok\n")
-        task = asyncio.create_task(asyncio.to_thread(ask_later, port))
-        await asyncio.sleep(0)
-        time.sleep(1.2)  # noqa: ASYNC251 - the stall
-        await task
-        assert answers[0][0] == 503
-        assert "event loop has stalled" in answers[0][1]
+        vitals = Vitals(at=time.monotonic() - 61)
+        status, text = get(port, "/healthz")
+        assert (status, "event loop has stalled" in text) == (503, True)
         vitals = Vitals(at=time.monotonic())
         assert get(port, "/healthz")[0] == 200
 

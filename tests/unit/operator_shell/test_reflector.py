@@ -180,8 +180,9 @@ async def test_an_api_server_that_is_away_is_not_hammered() -> None:
         server.answers = [page(version=1), watch(server)]
         connection.configuration.host = "http://127.0.0.1:9"
         async with reflecting(connection) as (recorder, restarts):
+            await until(lambda: bool(restarts))
             await asyncio.sleep(1.0)
-            assert 1 <= len(restarts) <= 5
+            assert len(restarts) <= 10
             assert recorder.heard == []
 
 

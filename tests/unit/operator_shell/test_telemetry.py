@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from puna.api.reasons import EventReason
+from puna.cluster import pod_logs, telemetry
 from puna.cluster.client import Client
 from puna.cluster.events import EventSender, event_object
 from puna.cluster.pod_logs import READS, PodLogs, Told
@@ -25,17 +25,25 @@ from puna_fetch.config import Progress
 from puna_router.config import RouterState
 from tests.unit.operator_shell.api_server import Answer, Server, document, failure, serving
 from tests.unit.operator_shell.objects import endpoint, pod
+from tests.unit.operator_shell.waiting import until
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 STATE = {"endpoints": {"chat": {"phase": "Applied", "digest": "d", "backends": []}}}
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for every answer that comes at all: how long is not what a test is about."""
+    monkeypatch.setattr(telemetry, "PATIENCE_SECONDS", 30)
+    monkeypatch.setattr(telemetry, "READ_SECONDS", 30)
+
+
 @asynccontextmanager
 async def router() -> AsyncIterator[tuple[Server, Telemetry]]:
     async with serving() as (server, connection), aiohttp.ClientSession() as session:
-        telemetry = Telemetry(session, port=int(connection.host.rsplit(":", 1)[1]))
-        yield server, telemetry
-        await telemetry.close()
+        made = Telemetry(session, port=int(connection.host.rsplit(":", 1)[1]))
+        yield server, made
+        await made.close()
 
 
 class Pods:
@@ -54,65 +62,94 @@ def client(connection: object) -> Client:
 
 
 async def hang(_: web.Request) -> web.StreamResponse:
-    await asyncio.sleep(5)
+    await asyncio.sleep(600)
     return web.Response()
 
 
-def nobody() -> None:
+def nobody(*_: object) -> None:
     """Somebody who is not to be woken."""
     raise AssertionError
 
 
+@pytest.mark.usefixtures("patient")
 async def test_one_answer_is_shared_by_those_who_ask_together() -> None:
-    async with router() as (server, telemetry):
+    async with router() as (server, asked):
         server.answers = [document(STATE)]
-        states = await asyncio.gather(*(telemetry.state("127.0.0.1", nobody) for _ in range(9)))
+        states = await asyncio.gather(*(asked.state("127.0.0.1", nobody) for _ in range(9)))
         assert {state.endpoints["chat"].digest for state in states if state} == {"d"}
         assert len(server.requests) == 1
         await asyncio.sleep(0.15)
-        await telemetry.state("127.0.0.1", nobody)
+        await asked.state("127.0.0.1", nobody)
         assert len(server.requests) == 2
 
 
-async def test_a_router_that_hangs_is_given_up_and_told_of_later() -> None:
-    async with router() as (server, telemetry):
+@pytest.mark.usefixtures("patient")
+async def test_samples_are_shared_for_a_second_and_say_how_old_they_are() -> None:
+    async with router() as (server, asked):
+        server.answers = [document({"uptimeSeconds": 12.0, "revisions": {"8f3a12cd": {}}})]
+        for _ in range(2):
+            found = await asked.samples("127.0.0.1", "chat", nobody)
+            assert found is not None
+            samples, age = found
+            assert (samples.uptime_seconds, set(samples.revisions)) == (12.0, {"8f3a12cd"})
+            assert 0 <= age < 1
+        assert [request.path for request in server.requests] == ["/samples/chat"]
+
+
+async def test_who_asks_a_router_that_hangs_waits_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(telemetry, "READ_SECONDS", 600)
+    async with router() as (server, asked):
         server.answers = [hang]
-        late: list[float] = []
-        began = time.monotonic()
-        assert await telemetry.state("127.0.0.1", lambda: late.append(time.monotonic())) is None
-        assert time.monotonic() - began < 0.5
-        for _ in range(20):
-            assert await telemetry.state("127.0.0.1", lambda: None) is None
-        assert time.monotonic() - began < 0.6
-        await asyncio.sleep(1.2)
-        assert len(late) == 1
+        late: list[None] = []
+        async with asyncio.timeout(20):
+            for _ in range(200):
+                assert await asked.state("127.0.0.1", lambda: late.append(None)) is None
+        assert late == []
         assert len(server.requests) == 1
 
 
-async def test_a_late_answer_wakes_who_asked_and_is_there_then() -> None:
-    async with router() as (server, telemetry):
+async def test_a_router_that_hangs_is_given_up_and_told_of_later() -> None:
+    async with router() as (server, asked):
+        server.answers = [hang]
+        late: list[None] = []
+        assert await asked.state("127.0.0.1", lambda: late.append(None)) is None
+        await until(lambda: late == [None])
+        assert len(server.requests) == 1
+
+
+async def test_a_late_answer_wakes_who_asked_and_is_there_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telemetry, "READ_SECONDS", 30)
+    async with router() as (server, asked):
+        waited = asyncio.Event()
 
         async def slow(request: web.Request) -> web.StreamResponse:
-            await asyncio.sleep(0.25)
+            await waited.wait()
             return await document(STATE)(request)
 
         server.answers = [slow]
         woken = asyncio.Event()
-        assert await telemetry.state("127.0.0.1", woken.set) is None
-        await asyncio.wait_for(woken.wait(), 2)
-        assert isinstance(await telemetry.state("127.0.0.1", nobody), RouterState)
+        assert await asked.state("127.0.0.1", woken.set) is None
+        waited.set()
+        await until(woken.is_set)
+        monkeypatch.setattr(telemetry, "PATIENCE_SECONDS", 30)
+        assert isinstance(await asked.state("127.0.0.1", nobody), RouterState)
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
     "answer", [document([1]), failure(500), document({"endpoints": {"a": {}}})]
 )
 async def test_nonsense_is_no_answer(answer: Answer) -> None:
-    async with router() as (server, telemetry):
+    async with router() as (server, asked):
         server.answers = [answer]
-        assert await telemetry.state("127.0.0.1", nobody) is None
+        assert await asked.state("127.0.0.1", nobody) is None
 
 
-async def test_progress_is_followed_while_a_pod_fetches() -> None:
+async def test_progress_is_followed_while_a_pod_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_logs, "INTERVAL_SECONDS", 1.0)
     async with serving() as (server, connection):
         line = {"stage": "Downloading", "completedBytes": 5, "totalBytes": 9}
         server.answers = [document(line)]
@@ -121,15 +158,16 @@ async def test_progress_is_followed_while_a_pod_fetches() -> None:
         logs = PodLogs(client(connection), Pods(), told)
         woken = asyncio.Event()
         ref = Ref("team", "chat-x")
-        assert logs.progress(ref, woken.set) is None
-        await asyncio.wait_for(woken.wait(), 2)
-        progress = logs.progress(ref, woken.set)
+        assert logs.progress(ref, lambda *_: woken.set()) is None
+        await until(woken.is_set)
+        progress = logs.progress(ref, lambda *_: woken.set())
         assert progress is not None
         assert progress.completed_bytes == 5
         query = server.queries()[0]
         assert (query["container"], query["tailLines"]) == ("fetch", "1")
         fetching = False
-        await asyncio.sleep(6)
+        await until(lambda: len(server.requests) == 2)
+        await asyncio.sleep(1.5)
         assert len(server.requests) == 2, "what was said last is read once more"
         await logs.close()
 
@@ -143,26 +181,27 @@ async def test_progress_is_found_among_other_lines() -> None:
             client(connection), Pods(), Told(Progress, "fetch", lambda _: False, lines=16)
         )
         woken = asyncio.Event()
-        logs.progress(Ref("team", "chat-x"), woken.set)
-        await asyncio.wait_for(woken.wait(), 2)
-        progress = logs.progress(Ref("team", "chat-x"), woken.set)
+        logs.progress(Ref("team", "chat-x"), lambda *_: woken.set())
+        await until(woken.is_set)
+        progress = logs.progress(Ref("team", "chat-x"), lambda *_: woken.set())
         assert progress is not None
         assert progress.completed_bytes == 5
         assert server.queries()[0]["tailLines"] == "16"
         await logs.close()
 
 
-async def test_logs_that_hang_hold_nobody_up() -> None:
+async def test_logs_that_hang_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pod_logs, "FOLLOWED", 2)
+    monkeypatch.setattr(pod_logs, "READ_SECONDS", 600)
     async with serving() as (server, connection):
         server.answers = [hang]
         told = Told(Progress, "fetch", lambda _: True, lines=1)
         logs = PodLogs(client(connection), Pods(), told)
-        began = time.monotonic()
-        for number in range(READS + 4):
+        for number in range(READS + 6):
             assert logs.progress(Ref("team", f"chat-{number}"), nobody) is None
-        assert time.monotonic() - began < 0.2
+        await until(lambda: len(server.requests) == READS + 2)
         await asyncio.sleep(0.3)
-        assert len(server.requests) == READS
+        assert len(server.requests) == READS + 2
         await logs.close()
 
 
@@ -182,7 +221,7 @@ async def test_events_are_sent_in_the_background_and_survive_a_busy_server() -> 
         task = asyncio.create_task(sender.run())
         event = Event("Normal", EventReason.PROMOTED, "revision 1 serves")
         sender.emit(endpoint(), event, NOW)
-        await sender.flush(3)
+        await sender.flush(30)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -198,7 +237,7 @@ async def test_events_that_are_refused_are_counted() -> None:
         sender = EventSender(client(connection), lambda: dropped.append(None))
         task = asyncio.create_task(sender.run())
         sender.emit(endpoint(), Event("Normal", EventReason.PROMOTED, "x"), NOW)
-        await sender.flush(3)
+        await sender.flush(30)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

@@ -17,8 +17,22 @@ CHAT = endpoint_key(Ref(TEAM, "chat"))
 FOLLOWING = endpoint(spec={"model": {"trainingJobRef": {"name": "tiny", "artifact": "Q8_0"}}})
 
 
-def job(*, annotations: dict[str, str] | None = None, **members: Any) -> Manifest:
-    metadata = {"annotations": annotations or {}}
+SELECTING = endpoint(
+    spec={
+        "model": {
+            "trainingJobRef": {"selector": {"matchLabels": {"model": "a"}}, "artifact": "Q8_0"}
+        }
+    }
+)
+
+
+def job(
+    *,
+    annotations: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    **members: Any,
+) -> Manifest:
+    metadata = {"annotations": annotations or {}, "labels": labels or {}}
     return live(
         "TrainingJob",
         "tiny",
@@ -66,6 +80,16 @@ def test_a_verified_file_wakes_the_endpoint_that_follows_it() -> None:
     assert CHAT not in woken(job(), job(status={"progress": {"step": 1}}), FOLLOWING)
     assert CHAT not in woken(job(), job(status=status), endpoint())
     assert set(woken(job(), None, FOLLOWING)) == {CHAT}
+
+
+def test_a_selected_run_wakes_the_endpoint_when_it_is_complete_and_when_its_labels_change() -> None:
+    wanted, other = {"model": "a"}, {"model": "b"}
+    status = {"conditions": [{"type": "Complete", "status": "True"}]}
+    assert CHAT in woken(job(labels=wanted), job(labels=wanted, status=status), SELECTING)
+    assert CHAT not in woken(job(labels=other), job(labels=other, status=status), SELECTING)
+    assert CHAT in woken(job(labels=wanted), job(labels=other), SELECTING)
+    assert CHAT in woken(job(labels=other), job(labels=wanted), SELECTING)
+    assert CHAT in woken(job(labels=wanted), None, SELECTING)
 
 
 def test_every_run_is_looked_at_after_a_start() -> None:

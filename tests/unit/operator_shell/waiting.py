@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-async def until(fact: Callable[[], bool], seconds: float = 10) -> None:
+async def until(fact: Callable[[], bool], seconds: float = 30) -> None:
     """Return as soon as a fact holds; fail the test after some seconds."""
     async with asyncio.timeout(seconds):
         while not fact():  # noqa: ASYNC110 - the facts are plain values

@@ -12,7 +12,7 @@ from puna.api.reasons import ConditionType, EventReason, Reason
 from puna.api.training_status import TrainingJobStatus
 from puna.api.trainingjob import TrainingJob
 from puna.core.ownership import differs
-from puna.core.plan import Manifest, Plan
+from puna.core.plan import Manifest, ObjectKey, Plan
 from puna.training.observed import ObservedTraining
 from puna.training.plan import plan
 from puna_trainer.config.output import ArtifactType, StageName
@@ -20,7 +20,7 @@ from puna_trainer.config.refusals import refusals
 from puna_trainer.config.run import read_run
 from puna_trainer.exits import FailureReason
 from puna_trainer.progress import Artifact, CheckpointNote, Parity, Result
-from tests.factories import NOW, settings
+from tests.factories import NAMESPACE, NOW, settings
 from tests.trainings import (
     LANGUAGE,
     applied,
@@ -172,24 +172,57 @@ def test_progress_is_shown_at_once_for_a_stage_and_every_five_seconds_for_number
     assert (first.status.progress.step, first.status.progress.loss) == (10, 2.346)
     assert first.status.summary.step == "10/100"
 
-    def later(seconds: int, **members: Any) -> Plan[TrainingJobStatus]:
+    def later(seconds: float, **members: Any) -> Plan[TrainingJobStatus]:
         line = said(updated_at=NOW + seconds * SECOND, **members)
         return made(
             training_job(status=first.status),
-            seen(*pods, progress={name: line}, told_at=NOW),
+            seen(*pods, progress={name: line}, turn=NOW + 5 * SECOND),
             seconds * SECOND,
         )
 
     held = later(3, step=40)
     assert held.status.progress == first.status.progress
-    assert held.requeue_after == 2 * SECOND
-    due = later(5, step=60)
+    assert held.requeue_after == 2.5 * SECOND
+    due = later(4.8, step=60)
     assert due.status.progress is not None
     assert due.status.progress.step == 60
     moved = later(1, step=20, stage=StageName.EVALUATE, done=(StageName.TRAIN,))
     assert moved.status.progress is not None
     assert moved.status.progress.stage is StageName.EVALUATE
     assert EventReason.STAGE_STARTED in {event.reason for event in moved.events}
+
+
+def test_a_run_that_moves_to_a_node_whose_clock_is_behind_is_shown_further() -> None:
+    first, second = trainer_pod(1), trainer_pod(2)
+    behind = NOW - timedelta(minutes=10)
+
+    def told(status: Any, step: int, at: Any, *pods: Manifest) -> Plan[TrainingJobStatus]:
+        line = said(step=step, updated_at=at)
+        progress = {pods[-1]["metadata"]["name"]: line}
+        return made(training_job(status=status), seen(*pods, progress=progress))
+
+    before = told(None, 60, NOW, first).status
+    moved = told(before, 50, behind, first, second).status
+    further = told(moved, 51, behind + SECOND, first, second).status
+    again = told(further, 50, behind, first, second).status
+    steps = [item.progress.step for item in (before, moved, further, again) if item.progress]
+    assert steps == [60, 50, 51, 51]
+
+
+def test_a_run_that_ends_before_it_is_read_shows_what_it_said_last() -> None:
+    result = Result(exit_code=0, done=(StageName.TRAIN,), step=20)
+    pod = trainer_pod(code=0, result=result)
+    over = finished("Complete", pod)
+    unread = made(seen=over).status
+    assert unread.summary.step == ""
+    line = said(StageName.EXPORT, step=20, total_steps=20, epoch=1, total_epochs=1, loss=0.25)
+    read = replace(over, progress={pod["metadata"]["name"]: line})
+    status = made(training_job(status=unread), read).status
+    assert status.progress is not None
+    assert status.progress.step == 20
+    summary = status.summary
+    assert (summary.epoch, summary.step, summary.loss) == ("1/1", "20/20", "0.25")
+    assert summary.stage == "Complete"
 
 
 def test_a_complete_job_registers_what_was_proven() -> None:
@@ -276,13 +309,104 @@ def test_disruptions_and_deletions_are_ignored_and_failures_are_counted_once() -
     assert gone.status.retries.ignored == 3
 
 
-def test_what_the_memory_limit_ended_twice_is_not_tried_a_third_time() -> None:
-    once = made(seen=seen(trainer_pod(1, code=137, reason="OOMKilled"), trainer_pod(2)))
+def lost(number: int) -> Manifest:
+    """A Pod of rank 0 that lost rank 1, after 30 s."""
+    return trainer_pod(number, code=76, rank=0, result=failure(FailureReason.RANK_LOST))
+
+
+def other(number: int, **members: Any) -> Manifest:
+    """The Pod of rank 1 beside it."""
+    pod = trainer_pod(number, rank=1, **members)
+    return pod | {"metadata": pod["metadata"] | {"name": f"mnist-1-1-{number}"}}
+
+
+def test_an_attempt_whose_other_rank_was_taken_away_does_not_count() -> None:
+    job = training_job(nodes=2, backoffLimit=0)
+    pods = (
+        *(lost(1), other(1, code=137, conditions=[DISRUPTED])),
+        *(lost(2), other(2, code=143)),
+        lost(3),  # nothing is left of the other: nodes that are gone take their Pods along
+        *(lost(4), other(4, conditions=[DISRUPTED])),
+        *(trainer_pod(5, rank=0), other(5)),
+    )
+    status = made(job, seen(*pods, job=job)).status
+    assert (status.retries.counted, status.retries.ignored) == (0, 4)
+    assert {item.reason for item in status.lineage.attempts[:4]} == {Reason.DISRUPTED}
+    assert "rank 1" in (status.lineage.attempts[0].message or "")
+    assert status.summary.stage == "Starting"
+
+
+def test_a_lost_rank_is_judged_once_it_is_known_how_it_ended() -> None:
+    job = training_job(nodes=2)
+    out_of_sight = made(job, seen(lost(1), other(1), trainer_pod(2, rank=0), job=job))
+    assert (out_of_sight.status.retries.counted, out_of_sight.status.retries.ignored) == (0, 0)
+    assert out_of_sight.status.lineage.attempts[0].finished_at is None
+    job = training_job(nodes=2, status=out_of_sight.status)
+    for there, expected in (
+        (other(1, conditions=[DISRUPTED]), (0, 1)),
+        (other(1, code=75, result=failure(FailureReason.DISK_FULL)), (1, 0)),
+    ):
+        known = made(job, seen(lost(1), there, trainer_pod(2, rank=0), job=job)).status
+        assert (known.retries.counted, known.retries.ignored) == expected
+
+
+def test_several_pods_that_fail_together_are_one_failure() -> None:
+    job = training_job(nodes=2, backoffLimit=1)
+    rules = children(made(job))["Job"]["spec"]["podFailurePolicy"]["rules"]
+    assert rules[-1] == {
+        "action": "Ignore",
+        "onExitCodes": {"containerName": "trainer", "operator": "In", "values": [76, 143]},
+    }
+    full = failure(FailureReason.DISK_FULL, "no room")
+    once = (lost(1), other(1, code=75, result=full), trainer_pod(2, rank=0), other(2))
+    going = made(job, seen(*once, job=job))
+    assert going.status.retries.counted == 1
+    assert condition(going, ConditionType.FAILED)[0] == "False"
+    twice = (*once[:2], lost(2), other(2, code=75, result=full), trainer_pod(3, rank=0))
+    over = made(job, seen(*twice, job=job))
+    assert over.status.retries.counted == 2
+    found = find(over.status.conditions, ConditionType.FAILED)
+    assert found is not None
+    assert (found.status, found.reason, found.message) == ("True", Reason.DISK_FULL, "no room")
+    assert children(over)["Job"]["spec"]["activeDeadlineSeconds"] == 1
+
+
+@pytest.mark.parametrize("ran", [30, 0])
+def test_what_the_memory_limit_ended_twice_is_not_tried_a_third_time(ran: int) -> None:
+    """Even within the second in which its Pod was made: Kubernetes tells no parts of one."""
+    first = trainer_pod(1, code=137, reason="OOMKilled")
+    once = made(seen=seen(first, trainer_pod(2)))
     assert condition(once, ConditionType.FAILED)[0] == "False"
-    pods = [trainer_pod(number, code=137, reason="OOMKilled") for number in (1, 2)]
+    pods = [first, trainer_pod(2, code=137, reason="OOMKilled", ran=ran)]
     twice = made(seen=seen(*pods, trainer_pod(3)))
     assert condition(twice, ConditionType.FAILED) == ("True", Reason.OUT_OF_MEMORY)
     assert children(twice)["Job"]["spec"]["activeDeadlineSeconds"] == 1
+
+
+@pytest.mark.parametrize("ran", [30, 0])
+def test_two_ranks_that_the_memory_limit_ended_at_once_are_one_attempt(ran: int) -> None:
+    job = training_job(nodes=2)
+
+    def full(number: int) -> tuple[Manifest, Manifest]:
+        ended: dict[str, Any] = {"code": 137, "reason": "OOMKilled", "ran": ran}
+        return trainer_pod(number, rank=0, **ended), other(number, **ended)
+
+    once = made(job, seen(*full(1), trainer_pod(2, rank=0), other(2), job=job))
+    assert condition(once, ConditionType.FAILED)[0] == "False"
+    assert once.status.retries.counted == 1
+    twice = made(job, seen(*full(1), lost(2), full(2)[1], job=job))
+    assert condition(twice, ConditionType.FAILED) == ("True", Reason.OUT_OF_MEMORY)
+
+
+def test_an_early_end_is_told_by_its_cause_also_by_an_operator_that_was_killed_within_it() -> None:
+    overdue = {"reason": "DeadlineExceeded", "message": "Job was active longer than its deadline"}
+    pods = [trainer_pod(number, code=137, reason="OOMKilled") for number in (1, 2)]
+    end = made(seen=finished("Failed", *pods, **overdue))
+    assert condition(end, ConditionType.FAILED) == ("True", Reason.OUT_OF_MEMORY)
+    end = made(
+        seen=finished("Failed", trainer_pod(1, code=75), trainer_pod(2, code=143), **overdue)
+    )
+    assert condition(end, ConditionType.FAILED) == ("True", Reason.DEADLINE_EXCEEDED)
 
 
 def test_a_deadline_does_not_run_while_a_job_is_suspended() -> None:
@@ -359,19 +483,27 @@ def test_nodes_find_each_other_by_a_service_or_by_a_file() -> None:
     assert "MASTER_ADDR" not in environment(by_file["Job"])
 
 
-def test_several_accelerators_are_given_to_torchrun_which_hides_exit_codes() -> None:
+def test_several_accelerators_are_given_to_a_launcher_which_ends_as_the_run_did() -> None:
     job = training_job(accelerator="cuda", acceleratorCount=4, nodes=2)
     there = children(made(job))["Job"]
     found = environment(there)
     assert (found["PET_NNODES"], found["PET_NPROC_PER_NODE"]) == ("2", "4")
-    (container,) = there["spec"]["template"]["spec"]["containers"]
-    assert "torch.distributed.run" in container["command"]
+    pod = there["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["python", "-m", "puna_trainer.launch"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "4"
     rules = there["spec"]["podFailurePolicy"]["rules"]
-    assert rules[1]["onExitCodes"]["values"] == [2, 42]
-    pod = trainer_pod(code=1, rank=0, result=failure(FailureReason.NON_FINITE_LOSS))
-    end = made(job, seen(pod, job=job))
-    assert condition(end, ConditionType.FAILED) == ("True", Reason.NON_FINITE_LOSS)
+    assert rules[1]["onExitCodes"]["values"] == [1, 2, 42]
+    # Before the Pod itself is killed, and not 30 s after SIGTERM whatever its grace is.
+    patience = int(found["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"])
+    assert patience == pod["terminationGracePeriodSeconds"] - 10
+
+
+def test_the_trainers_word_for_a_signal_stands_whatever_the_exit_code() -> None:
+    saved = Result(exit_code=143)
+    end = made(seen=seen(trainer_pod(1, code=137, result=saved), trainer_pod(2)))
+    assert (end.status.retries.counted, end.status.retries.ignored) == (0, 1)
+    assert end.status.lineage.attempts[0].reason is Reason.INTERRUPTED
 
 
 def environment(job: Manifest) -> dict[str, Any]:
@@ -389,8 +521,50 @@ def test_the_grace_period_follows_the_longest_save() -> None:
     anew = made(training_job(annotations={"puna.dev/retry": "x"}, status=end.status), there)
     pod = children(anew)["Job"]["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] == 270
-    first = children(made())["Job"]["spec"]["template"]["spec"]
-    assert first["terminationGracePeriodSeconds"] == 60
+
+
+def test_a_run_that_saved_nothing_keeps_the_grace_period_of_its_model() -> None:
+    pods = (trainer_pod(code=42, result=failure(FailureReason.BAD_CONFIG)),)
+    line = said(step=0, save_seconds=0.0, checkpoints=0)
+    there = replace(finished("Failed", *pods), progress={pods[0]["metadata"]["name"]: line})
+    end = made(seen=there)
+    assert end.status.checkpoints.save_seconds is None
+
+
+def test_a_checkpoint_is_told_until_an_attempt_says_that_it_is_gone() -> None:
+    note = CheckpointNote(name="epoch_1", step=10, sha256="b" * 64)
+    first = said(step=10, latest=note, best=note, checkpoints=1)
+    end = made(seen=seen(trainer_pod(1), progress={"mnist-1-1": first}))
+    assert end.status.checkpoints.latest == note
+
+    pods = (trainer_pod(1, code=143, result=Result(exit_code=143)), trainer_pod(2))
+    begun = {"mnist-1-1": first, "mnist-1-2": said(StageName.DATA, updated_at=NOW + SECOND)}
+    end = made(training_job(status=end.status), seen(*pods, progress=begun), 10 * SECOND)
+    told = end.status.checkpoints
+    assert (told.latest, told.best, told.count) == (note, note, 1)
+
+    failed = failure(FailureReason.NON_FINITE_LOSS)
+    pods = (pods[0], trainer_pod(2, code=42, result=failed))
+    gone = begun | {"mnist-1-2": said(updated_at=NOW + 2 * SECOND, step=10, checkpoints=0)}
+    there = replace(finished("Failed", *pods), progress=gone)
+    end = made(training_job(status=end.status), there, 20 * SECOND)
+    told = end.status.checkpoints
+    assert (told.latest, told.best, told.count) == (None, None, 0)
+    assert condition(end, ConditionType.FAILED) == ("True", Reason.NON_FINITE_LOSS)
+    assert condition(end, ConditionType.CHECKPOINT_VALID) == ("Unknown", Reason.PENDING)
+
+
+def test_the_first_grace_period_follows_the_model_and_without_its_shape_the_largest() -> None:
+    large = {"layers": 24, "width": 1024, "heads": 16, "contextLength": 1024}
+    model = large | {"vocabularySize": 32768}
+    for spec, seconds in (
+        ({}, 60),
+        (LANGUAGE, 60),
+        (LANGUAGE | {"model": model}, 195),
+        (LANGUAGE | {"model": {"uri": "pvc://data/model"}}, 174),
+    ):
+        pod = children(made(training_job(**spec)))["Job"]["spec"]["template"]["spec"]
+        assert pod["terminationGracePeriodSeconds"] == seconds
 
 
 @pytest.mark.parametrize(
@@ -398,6 +572,16 @@ def test_the_grace_period_follows_the_longest_save() -> None:
     [
         ({"dataset": {"uri": "pvc://data/x", "format": "text"}}, "spec.dataset.format: text holds"),
         (LANGUAGE | {"stages": [{"name": "export"}, {"name": "data"}]}, "spec.stages: the order"),
+        (
+            LANGUAGE | {"nodes": 4, "hyperparameters": {"batchSize": 2}},
+            "spec.hyperparameters.batchSize: 2 examples cannot be shared by 4 processes",
+        ),
+        (
+            LANGUAGE
+            | {"nodes": 2, "accelerator": "cuda", "acceleratorCount": 4}
+            | {"hyperparameters": {"batchSize": 14, "accumulationSteps": 2}},
+            "in 2 parts each; use 16",
+        ),
         (
             LANGUAGE | {"resources": {"limits": {"memory": "64Mi"}}},
             "spec.resources.limits.memory: weights and the logits",
@@ -420,6 +604,12 @@ def test_what_cannot_be_carried_out_is_said_before_any_pod(spec: Any, words: str
     assert [event.reason for event in refused.events] == [EventReason.REFUSED]
 
 
+def test_a_batch_that_is_not_shared_or_holds_images_may_be_small() -> None:
+    few: dict[str, Any] = {"nodes": 4, "hyperparameters": {"batchSize": 2}}
+    for spec in (few, LANGUAGE | few | {"stages": [{"name": "data"}]}):
+        assert condition(made(training_job(**spec)), ConditionType.ACCEPTED)[0] == "True"
+
+
 def test_a_missing_claim_is_waited_for() -> None:
     waiting = made(seen=ObservedTraining())
     assert condition(waiting, ConditionType.RESOLVED_REFS) == (
@@ -427,6 +617,43 @@ def test_a_missing_claim_is_waited_for() -> None:
         Reason.VOLUME_CLAIM_NOT_FOUND,
     )
     assert waiting.requeue_after == timedelta(seconds=10)
+
+
+OWN_VOLUME = {"volumeClaimTemplate": {"size": "20Gi"}}
+
+
+def test_a_volume_is_made_before_what_writes_to_it_and_kept_whatever_is_deleted() -> None:
+    job = training_job(output=OWN_VOLUME)
+    result = made(job, observed_training(claims={"data": {}}))
+    claim, *others = result.children or ()
+    assert (claim["kind"], claim["metadata"]["name"]) == ("PersistentVolumeClaim", "mnist-output")
+    assert claim["metadata"]["ownerReferences"] == []
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    volumes = others[-1]["spec"]["template"]["spec"]["volumes"]
+    assert {"persistentVolumeClaim": {"claimName": "mnist-output"}}.items() <= volumes[1].items()
+
+
+def test_a_volume_that_goes_with_its_job_is_owned_like_every_child_and_never_pruned() -> None:
+    template = OWN_VOLUME["volumeClaimTemplate"] | {"whenDeleted": "Delete"}
+    for spec in ({}, {"suspend": True}, {"suspend": True, "queueName": "research"}):
+        job = training_job(output={"volumeClaimTemplate": template}, **spec)
+        claim = children(made(job, observed_training(claims={"data": {}})))["PersistentVolumeClaim"]
+        assert "ownerReferences" not in claim["metadata"]
+
+
+def test_data_may_lie_in_the_volume_that_is_made() -> None:
+    job = training_job(
+        output=OWN_VOLUME, dataset={"uri": "pvc://mnist-output/data", "format": "idx"}
+    )
+    assert made(job, observed_training(claims={})).children
+
+
+def test_somebody_elses_claim_is_not_written_to() -> None:
+    held = ObjectKey("v1", "PersistentVolumeClaim", NAMESPACE, "mnist-output")
+    seen = observed_training(claims={"data": {}}, foreign=frozenset({held}))
+    result = made(training_job(output=OWN_VOLUME), seen)
+    assert result.children is None
+    assert condition(result, ConditionType.ACCEPTED) == ("False", Reason.NAME_CONFLICT)
 
 
 def test_a_status_that_is_stored_is_read_as_it_was() -> None:

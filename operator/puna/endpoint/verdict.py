@@ -1,0 +1,53 @@
+"""Verdict: what several measurements say of a canary together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+from puna.api.analysis import CanaryVerdict, MetricVerdict, Result
+
+_ORDER: Final = tuple(Result)
+"""From the worst on."""
+
+
+RETOLD: Final = timedelta(seconds=30)
+"""Age at which arithmetic is told anew though it says the same: a status is no chart."""
+SAMPLES: Final = "Samples"
+"""Metric of what no router has told."""
+PATIENCE: Final = timedelta(seconds=60)
+"""Age up to which it is told although nothing could be measured since."""
+
+
+def renewed(
+    told: CanaryVerdict | None, found: CanaryVerdict, now: datetime, *, sparing: bool
+) -> CanaryVerdict:
+    """Return the verdict to tell: what was told last as long as it says the same and is fresh.
+
+    Numbers of requests change with every look: these are told sparingly. A look at which no router
+    answered in time is no news yet.
+    """
+    age = None if told is None or told.measured_at is None else now - told.measured_at
+    if told is not None and age is not None:
+        if not sparing and told.model_copy(update={"measured_at": None}) == found:
+            return told
+        if sparing and age < RETOLD and _results(told) == _results(found):
+            return told
+        if sparing and age < PATIENCE and any(item.name == SAMPLES for item in found.metrics):
+            return told
+    return found.model_copy(update={"measured_at": now.replace(microsecond=0)})
+
+
+def _results(verdict: CanaryVerdict) -> list[tuple[str, Result]]:
+    return [("", verdict.result), *((item.name, item.result) for item in verdict.metrics)]
+
+
+def worst(metrics: Iterable[MetricVerdict]) -> CanaryVerdict | None:
+    """Return the verdict of metrics, the first one of the worst deciding; None without any."""
+    found = tuple(metrics)
+    if not found:
+        return None
+    decisive = min(found, key=lambda metric: _ORDER.index(metric.result))
+    message = f"{decisive.name}: {decisive.message}"
+    return CanaryVerdict(result=decisive.result, message=message, metrics=found)
