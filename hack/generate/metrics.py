@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from hack.generate.markdown import NOTE, code, table
 from puna.metrics import Metrics
-from puna_router.metrics import ENVOY, RouterMetrics
+from puna_router.metrics import RouterMetrics
+from puna_router.series.envoy_names import ENVOY
 
 INTRODUCTION: Final = """\
 Prometheus text at `/metrics`. A router also publishes the `process_*` series of its platform.

@@ -1,6 +1,6 @@
 """Access loggers: a line for each request, and Envoy's own series of requests, times and tokens.
 
-The names of series here are Envoy's; `puna_router.metrics` says under which they are published.
+The names of series here are Envoy's; `puna_router.series` says under which they are published.
 """
 
 from __future__ import annotations

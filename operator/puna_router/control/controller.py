@@ -38,9 +38,10 @@ from puna_router.control.source import Source
 from puna_router.control.status_page import status_page
 from puna_router.control.validate import ValidationFailedError, Validator
 from puna_router.control.world import Served, Site, World, cluster_name, joined
-from puna_router.metrics import RouterMetrics, ServedNames
+from puna_router.metrics import RouterMetrics
 from puna_router.picker.state import EndpointState as PickedState
 from puna_router.picker.state import PickerState
+from puna_router.series.envoy import ServedNames
 
 PACE: Final = 0.05
 """Shortest time between two publications, in seconds: the first change goes out at once."""

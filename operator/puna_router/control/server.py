@@ -13,8 +13,9 @@ from puna_router.control.controller import Controller
 from puna_router.control.picker_client import picker_state
 from puna_router.control.samples import read_samples
 from puna_router.control.world import CONTROL_SOCKET
-from puna_router.metrics import ENVOY_STATS, RouterMetrics
+from puna_router.metrics import RouterMetrics
 from puna_router.picker.config import STATE_SOCKET
+from puna_router.series.envoy_names import ENVOY_STATS
 
 
 @asynccontextmanager

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from puna_router.metrics import ENVOY, RouterMetrics, ServedNames
+from puna_router.metrics import RouterMetrics
 from puna_router.picker.state import EndpointState, HostState, PickerState, WaitState
+from puna_router.series.envoy import ServedNames
+from puna_router.series.envoy_names import ENVOY
 
 ENVOYS = """\
 # TYPE envoy_puna_requests counter
