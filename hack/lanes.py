@@ -56,7 +56,7 @@ def modest(job: Job) -> Job:
 def jobs() -> tuple[Job, ...]:
     """All jobs; how they end does not matter to those that come after them."""
     programs = Job("Kubernetes programs", (PYTHON, "-m", "puna_cli", "binaries"))
-    tools = Job("Helm, Prometheus' rules, an S3 server", (PYTHON, "-m", "tests.charts.go_tools"))
+    tools = Job("Helm, Prometheus, an S3 server", (PYTHON, "-m", "tests.charts.go_tools"))
     ours = "not api and not e2e"
     values = pytest_job("tests of values", "-m", ours, *ignoring(TRAINER), *VALUES)
     processes = pytest_job("tests of processes", "-m", ours, *ignoring((*VALUES, *TRAINER)))

@@ -51,6 +51,8 @@ class FakeCluster:
     routers: dict[str, str | None] = field(default_factory=lambda: {"router-1": None})
     """Ready router Pods and the documents that they run."""
     unreachable: set[str] = field(default_factory=set)
+    unread: str | None = None
+    """What Prometheus has against telling what routers have counted."""
     refusing: set[str] = field(default_factory=set)
     """Routers that refuse every document but the one they run."""
     served: set[str] = field(default_factory=set)
@@ -76,6 +78,7 @@ class FakeCluster:
             claims=self.claims,
             routers=tuple(self._router(name, asked=asked) for name in self.routers),
             routers_asked=asked,
+            unread=self.unread,
             backend_key=backend_key(),
             golden=self._golden(),
         )

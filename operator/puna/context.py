@@ -15,6 +15,7 @@ from puna.asking import Asking
 from puna.cluster.client import Client
 from puna.cluster.events import EventSender
 from puna.cluster.pod_logs import PodLogs
+from puna.cluster.prometheus import Prometheus
 from puna.cluster.references import References
 from puna.cluster.resources import ResourceType
 from puna.cluster.telemetry import Telemetry
@@ -44,6 +45,8 @@ class Context:
     unlabelled: Unlabelled
     references: References
     telemetry: Telemetry
+    prometheus: Prometheus | None
+    """Who tells what routers have counted; None: they do themselves."""
     fetch_logs: PodLogs[FetchProgress]
     training_logs: PodLogs[TrainerProgress]
     asking: Asking

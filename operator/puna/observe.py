@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from base64 import b64decode
 from collections import Counter
@@ -27,8 +26,8 @@ from puna.endpoint.effective import preset_names
 from puna.endpoint.follow import followed, follows
 from puna.endpoint.golden import GoldenReport, golden_run
 from puna.endpoint.observed import ObservedEndpoint, RouterObservation
-from puna.endpoint.samples import Reading
 from puna.namespace.observed import ObservedNamespace, RouterNamespace
+from puna.observe_routers import observe_routers
 from puna.parsed import InvalidResourceError
 from puna.store import Store, ref_of
 from puna.triggers import ENDPOINT, TRAINING_JOB, endpoint_key, router_pods
@@ -53,7 +52,9 @@ async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedE
     asked = needs_router_state(
         endpoint, children, pods, known=context.acknowledged.get(ref) == document
     )
-    routers = await _routers(context, ref, asked=asked, counting=_has_analysis(endpoint))
+    routers, unread = await observe_routers(
+        context, ref, asked=asked, counting=_has_analysis(endpoint)
+    )
     if asked and document is not None and _run_by_all(routers, document):
         context.acknowledged[ref] = document
     jobs = _jobs(context, endpoint)
@@ -67,6 +68,7 @@ async def observe_endpoint(context: Context, endpoint: LLMEndpoint) -> ObservedE
         jobs=jobs,
         routers=routers,
         routers_asked=asked,
+        unread=unread,
         progress=_progress(context, ref, pods),
         golden=_golden(context, endpoint, children, pods),
         backend_key=backend_key(store, namespace),
@@ -205,44 +207,6 @@ def starting_seconds(observed: ObservedEndpoint, now: datetime) -> float:
         and placed[child["metadata"]["labels"].get(LABEL_PROCESS)] < child["spec"]["replicas"]
     ]
     return max((NEW_SECONDS - age for age in ages if 0 <= age < NEW_SECONDS), default=0.0)
-
-
-async def _routers(
-    context: Context, ref: Ref, *, asked: bool, counting: bool
-) -> tuple[RouterObservation, ...]:
-    """Return the ready routers, with what they say of an endpoint if they are to be asked.
-
-    With `counting` also what they have counted of it.
-    """
-    ready = sorted(
-        (pod for pod in router_pods(context.store, ref.namespace) if is_ready(pod)),
-        key=lambda pod: str(pod["metadata"]["name"]),
-    )
-    if not asked:
-        return tuple(RouterObservation(pod["metadata"]["name"], reachable=True) for pod in ready)
-
-    def late() -> None:
-        context.wakeups.wake(endpoint_key(ref))
-
-    async def count(pod: Manifest) -> Reading | None:
-        found = await context.telemetry.samples(pod["status"]["podIP"], ref.name, late)
-        if found is None:
-            return None
-        samples, age = found
-        started = context.clock() - timedelta(seconds=samples.uptime_seconds + age)
-        return Reading(pod["metadata"]["name"], started, samples.revisions, samples.start)
-
-    async def ask(pod: Manifest) -> RouterObservation:
-        counted = asyncio.create_task(count(pod)) if counting else None
-        state = await context.telemetry.state(pod["status"]["podIP"], late)
-        return RouterObservation(
-            pod["metadata"]["name"],
-            reachable=state is not None,
-            state=None if state is None else state.endpoints.get(ref.name),
-            reading=None if counted is None else await counted,
-        )
-
-    return tuple(await asyncio.gather(*map(ask, ready)))
 
 
 def _has_analysis(endpoint: LLMEndpoint) -> bool:

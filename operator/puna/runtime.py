@@ -23,7 +23,9 @@ from puna.cluster.client import Client
 from puna.cluster.completions import Completions
 from puna.cluster.connection import Connection, connect
 from puna.cluster.events import EventSender
+from puna.cluster.pages import Pages
 from puna.cluster.pod_logs import PodLogs, Told
+from puna.cluster.prometheus import Prometheus
 from puna.cluster.references import References
 from puna.cluster.reflector import Reflector
 from puna.cluster.resources import WATCHED
@@ -85,6 +87,7 @@ class Runtime:
         self.vitals = Vitals(at=time.monotonic())
         self._started = time.monotonic()
         self._counted = -1
+        self._pages = Pages(plain)
         store = Store(self._changed)
         client = Client(connection, self.metrics.count_request)
         wakeups = Wakeups(settings.workers, time.monotonic)
@@ -94,7 +97,8 @@ class Runtime:
             client=client,
             unlabelled=Unlabelled(client),
             references=References(client),
-            telemetry=Telemetry(plain),
+            telemetry=Telemetry(self._pages),
+            prometheus=_prometheus(settings, self._pages),
             fetch_logs=PodLogs(client, store, Told(FetchProgress, FETCH, is_fetching, FETCH_LINES)),
             training_logs=PodLogs(
                 client, store, Told(TrainerProgress, TRAINER, is_running, TRAINER_LINES)
@@ -132,7 +136,7 @@ class Runtime:
             await self.context.fetch_logs.close()
             await self.context.training_logs.close()
             await self.context.asking.close()
-            await self.context.telemetry.close()
+            await self._pages.close()
 
     async def _reconcile(self) -> None:
         """Wait until everything that exists is known, then work on what is woken."""
@@ -197,3 +201,12 @@ class Runtime:
         for ready in ("True", "False", "Unknown"):
             self.metrics.endpoints.labels(ready).set(counts[ready])
         self.metrics.training.show(store.all(TRAINING_JOB))
+
+
+def _prometheus(settings: Settings, pages: Pages) -> Prometheus | None:
+    if settings.prometheus_url is None:
+        return None
+    token = settings.prometheus_token_file
+    return Prometheus(
+        pages, settings.prometheus_url, token_file=None if token is None else Path(token)
+    )

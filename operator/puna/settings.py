@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -184,6 +185,11 @@ class Settings:
     """Retired revisions that are kept."""
     router_ack_timeout_seconds: int = 30
     """Wait for routers that do not answer before an old revision is ended all the same."""
+    prometheus_url: str | None = None
+    """Prometheus that canaries are judged by, such as `http://prometheus:9090`; None: routers are
+    asked themselves."""
+    prometheus_token_file: str | None = None
+    """File with the bearer token that it wants."""
     workers: int = 8
     """Resources reconciled at once."""
     listen: str = "0.0.0.0:8081"
@@ -230,6 +236,8 @@ class Settings:
             termination_grace_seconds=read.number(
                 "TERMINATION_GRACE_SECONDS", default.termination_grace_seconds
             ),
+            prometheus_url=read.http("PROMETHEUS_URL"),
+            prometheus_token_file=read.path("PROMETHEUS_TOKEN_FILE"),
             workers=read.number("WORKERS", default.workers, at_least=1),
             listen=read.address("LISTEN", default.listen),
         )
@@ -288,6 +296,13 @@ class _Reader:
                 f"{PREFIX}{name}: {url!r} may hold {{endpoint}} and {{namespace}} alone"
             ) from None
         return url
+
+    def http(self, name: str) -> str | None:
+        url = self.text(name, "")
+        parts = urlsplit(url)
+        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query):
+            raise SettingsError(f"{PREFIX}{name}: {url!r} is not an http or https address")
+        return url or None
 
     def address(self, name: str, default: str) -> str:
         text = self.text(name, default)

@@ -8,7 +8,7 @@ what it knows of itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -23,8 +23,10 @@ from prometheus_client import (
 )
 
 from puna_router.picker.state import PickerState
+from puna_router.samples import EndpointSamples
 from puna_router.series.envoy import EnvoyCollector, ServedNames
 from puna_router.series.picker import PickerCollector
+from puna_router.series.samples import SampleCollector
 
 
 class RouterMetrics:
@@ -36,7 +38,9 @@ class RouterMetrics:
         self.registry = CollectorRegistry()
         self._envoy = EnvoyCollector()
         self._picker = PickerCollector()
+        self._samples = SampleCollector()
         self.registry.register(self._picker)
+        self.registry.register(self._samples)
         ProcessCollector(registry=self.registry)
         self._publications = Histogram(
             "puna_router_publication_duration_seconds",
@@ -88,13 +92,21 @@ class RouterMetrics:
         self._files.set(files)
         self._validations.set(validations)
 
-    def exposition(self, envoys: str, picker: PickerState | None, served: ServedNames) -> bytes:
+    def exposition(
+        self,
+        envoys: str,
+        picker: PickerState | None,
+        served: ServedNames,
+        samples: Mapping[str, EndpointSamples],
+    ) -> bytes:
         """All series as Prometheus text, of what is served.
 
-        `envoys` is what Envoy's admin interface answered, `picker` what the picker says of itself.
+        `envoys` is what Envoy's admin interface answered, `picker` what the picker says of itself,
+        `samples` what was counted of endpoints whose revisions are compared.
         """
         self._envoy.text, self._envoy.served = envoys, served
         self._picker.state = picker
+        self._samples.samples = samples
         merged = CollectorRegistry()
         merged.register(self._envoy)
         return generate_latest(self.registry) + generate_latest(merged)

@@ -1,14 +1,22 @@
 """Samples: what a router has counted of each revision since its Envoy started.
 
-`GET /samples/<endpoint>` of the control listener. Everything grows until Envoy starts again, so the
-difference of two answers is what happened between them. Pure: pydantic only. The operator reads it.
+`GET /samples/<endpoint>` of the control listener, and one series by that name for Prometheus.
+Everything grows until Envoy starts again, so the difference of two answers is what happened between
+them. Pure: pydantic only. The operator reads both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
 from pydantic import Field
 
 from puna_router.config import Document
+
+SERIES: Final = "puna_router_samples"
+"""Name of the series; labels: endpoint, revision, `sample`, and `start`, the name of Envoy's start,
+so that no series of one name ever falls back to zero."""
 
 
 class Spread(Document):
@@ -53,3 +61,31 @@ class EndpointSamples(Document):
     revisions: dict[str, RevisionSamples] = Field(default_factory=dict)
     """By name: what Envoy has counted of any revision, whether it is served or not; one that is
     served has zeros if there is nothing."""
+
+
+def flat(samples: RevisionSamples) -> dict[str, float]:
+    """Return samples as one number for each name, such as `failed` or `duration.count`."""
+    found: dict[str, float] = {}
+    for name, value in samples.model_dump().items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{member}": float(number) for member, number in value.items()}
+        else:
+            found[name] = float(value)
+    return found
+
+
+def from_flat(numbers: Mapping[str, float]) -> RevisionSamples:
+    """Return the samples that `flat` made these numbers of.
+
+    Raises:
+        ValidationError: these are no samples.
+    """
+    plain: dict[str, Any] = {}
+    nested: dict[str, dict[str, float]] = {}
+    for name, number in numbers.items():
+        outer, _, inner = name.partition(".")
+        if inner:
+            nested.setdefault(outer, {})[inner] = number
+        else:
+            plain[outer] = number
+    return RevisionSamples.model_validate(plain | nested)

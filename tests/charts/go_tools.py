@@ -32,12 +32,18 @@ class GoTool:
     name: str
     package: str
     """What is built: a package of a pinned module, or `.` for one of our own."""
+    tags: str = ""
+    """What leaves out parts of it."""
 
 
 HELM: Final = GoTool("helm", "helm.sh/helm/v4/cmd/helm")
+PROMETHEUS: Final = GoTool(
+    "prometheus", "github.com/prometheus/prometheus/cmd/prometheus", tags="remove_all_sd"
+)
+"""Without what finds targets in clouds, which is most of it."""
 PROMRULES: Final = GoTool("promrules", ".")
 VERSITYGW: Final = GoTool("versitygw", "github.com/versity/versitygw/cmd/versitygw")
-TOOLS: Final = (HELM, PROMRULES, VERSITYGW)
+TOOLS: Final = (HELM, PROMRULES, VERSITYGW, PROMETHEUS)
 
 
 def built(tool: GoTool) -> Path:
@@ -59,7 +65,7 @@ def built(tool: GoTool) -> Path:
                     *(str(go.command), "build", "-C", str(modules), "-mod=readonly", "-trimpath"),
                     # What the Kubernetes programs are built with: packages of all are shared.
                     *("-gcflags", COMPILER_FLAGS, "-ldflags=-s -w"),
-                    *("-o", str(unfinished), tool.package),
+                    *("-tags", tool.tags, "-o", str(unfinished), tool.package),
                 ],
                 env=build_environment(os.environ),
                 check=True,

@@ -79,6 +79,22 @@ def test_values_reach_the_settings(helm: Helm) -> None:
     assert settings.accelerators[Accelerator.CPU] == Settings().accelerators[Accelerator.CPU]
 
 
+def test_a_token_for_prometheus_is_where_the_operator_looks(helm: Helm) -> None:
+    rendered = helm.render(
+        *("--set", "settings.prometheus.url=http://prometheus:9090"),
+        *("--set", "settings.prometheus.tokenSecret=reader"),
+    )
+    settings = Settings.from_env(rendered.environment)
+    assert settings.prometheus_url == "http://prometheus:9090"
+    pod = rendered.the("Deployment")["spec"]["template"]["spec"]
+    (volume,) = (item for item in pod["volumes"] if item["name"] == "prometheus")
+    (mount,) = (
+        item for item in pod["containers"][0]["volumeMounts"] if item["name"] == "prometheus"
+    )
+    assert volume["secret"] == {"secretName": "reader"}
+    assert settings.prometheus_token_file == f"{mount['mountPath']}/token"
+
+
 def test_a_number_stays_a_number(helm: Helm) -> None:
     """Helm reads numbers as floats: 3600000 must not become 3.6e+06."""
     environment = helm.render("--set", "settings.progressDeadlineSeconds=3600000").environment
@@ -91,6 +107,7 @@ def test_a_number_stays_a_number(helm: Helm) -> None:
         ("settings.modelFolder=/srv", "modelFolder"),
         ("settigns.workers=3", "settigns"),
         ("settings.workers=0", "workers"),
+        ("settings.prometheus.url=prometheus:9090", "url"),
         ("settings.modelCacheHostPath=srv", "modelCacheHostPath"),
         ("settings.accelerators.tpu.image=x", "tpu"),
         ("settings.accelerators.cuda.gpulayers=3", "gpulayers"),

@@ -98,6 +98,14 @@ READ: dict[str, tuple[str, Settings]] = {
     "PUNA_MODEL_MAX_BYTES": ("5000000000", Settings(model_max_bytes=5_000_000_000)),
     "PUNA_PROGRESS_DEADLINE_SECONDS": ("60", Settings(progress_deadline_seconds=60)),
     "PUNA_TERMINATION_GRACE_SECONDS": ("0", Settings(termination_grace_seconds=0)),
+    "PUNA_PROMETHEUS_URL": (
+        "https://prometheus.example.org/tenant",
+        Settings(prometheus_url="https://prometheus.example.org/tenant"),
+    ),
+    "PUNA_PROMETHEUS_TOKEN_FILE": (
+        "/etc/puna/prometheus/token",
+        Settings(prometheus_token_file="/etc/puna/prometheus/token"),
+    ),
     "PUNA_WORKERS": ("2", Settings(workers=2)),
     "PUNA_LISTEN": ("127.0.0.1:0", Settings(listen="127.0.0.1:0")),
 }
@@ -116,6 +124,10 @@ WRONG: list[tuple[str, str, str]] = [
     ("PUNA_ROUTER_TOLERATIONS", '{"key": "edge"}', "PUNA_ROUTER_TOLERATIONS: "),
     ("PUNA_PROGRESS_DEADLINE_SECONDS", "0", "0 is less than 1"),
     ("PUNA_TERMINATION_GRACE_SECONDS", "1.5", "'1.5' is not a whole number"),
+    ("PUNA_PROMETHEUS_URL", "prometheus:9090", "is not an http or https address"),
+    ("PUNA_PROMETHEUS_URL", "http:///api", "is not an http or https address"),
+    ("PUNA_PROMETHEUS_URL", "http://prometheus:9090/graph?g0", "is not an http or https address"),
+    ("PUNA_PROMETHEUS_TOKEN_FILE", "token", "'token' is not an absolute path"),
     ("PUNA_WORKERS", "0", "0 is less than 1"),
     ("PUNA_MODEL_MAX_BYTES", "0", "0 is less than 1"),
     ("PUNA_MODEL_MAX_BYTES", "5Gi", "'5Gi' is not a whole number"),

@@ -43,6 +43,10 @@
   value: {{ int .Values.settings.progressDeadlineSeconds | quote }}
 - name: PUNA_TERMINATION_GRACE_SECONDS
   value: {{ int .Values.settings.terminationGraceSeconds | quote }}
+- name: PUNA_PROMETHEUS_URL
+  value: {{ .Values.settings.prometheus.url | quote }}
+- name: PUNA_PROMETHEUS_TOKEN_FILE
+  value: {{ empty .Values.settings.prometheus.tokenSecret | ternary "" "/etc/puna/prometheus/token" | quote }}
 - name: PUNA_WORKERS
   value: {{ int .Values.settings.workers | quote }}
 - name: PUNA_LISTEN

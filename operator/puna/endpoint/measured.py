@@ -13,7 +13,7 @@ from puna.endpoint.canary import Position, weight_of
 from puna.endpoint.judge import judge
 from puna.endpoint.revision import StoredRevision
 from puna.endpoint.samples import Baseline, Reading, begin
-from puna.endpoint.verdict import SAMPLES, worst
+from puna.endpoint.verdict import NO_DATA, worst
 from puna_router.samples import RevisionSamples
 
 ALL: Final = 100
@@ -26,18 +26,25 @@ def verdict_on(
     canary: Canary,
     readings: Iterable[Reading],
     *,
+    unread: str | None = None,
     crashes: MetricVerdict | None = None,
 ) -> CanaryVerdict | None:
     """Return what is said of a canary by the requests that it has had at its step.
 
-    None where nothing is asked of them, and while it gets none. `crashes` is said of its servers.
+    None where nothing is asked of them, and while it gets none. `unread` says why there are no
+    readings, `crashes` what its servers did.
     """
     position, analysis = candidate.position, canary.analysis
     if analysis is None or position.since is None or not weight_of(position, canary.steps):
         return None
     metrics = [] if crashes is None else [crashes]
     if analysis.min_requests:
-        windows = _windows(candidate, stable, canary, tuple(readings), position.since)
+        heard = tuple(readings)
+        windows = (
+            _windows(candidate, stable, canary, heard, position.since)
+            if heard
+            else unread or "no router has told what it counted"
+        )
         if isinstance(windows, str):
             metrics.append(_unmeasured(windows))
         else:
@@ -53,8 +60,6 @@ def _windows(
     since: datetime,
 ) -> tuple[RevisionSamples, RevisionSamples] | str:
     """Return what happened to canary and stable revision at this step, else why it is not known."""
-    if not readings:
-        return "no router has told what it counted"
     position, baseline = candidate.position, candidate.baseline or Baseline()
     if weight_of(position, canary.steps) == ALL and baseline.reference is None:
         return (
@@ -107,4 +112,4 @@ def _of_stable(
 
 
 def _unmeasured(message: str) -> MetricVerdict:
-    return MetricVerdict(name=SAMPLES, result=Result.ERROR, message=message)
+    return MetricVerdict(name=NO_DATA, result=Result.ERROR, message=message)

@@ -49,6 +49,8 @@ class ObservedEndpoint:
     """Ready router Pods of the namespace."""
     routers_asked: bool = False
     """Whether their /state was read for this plan."""
+    unread: str | None = None
+    """Why it is not known what they have counted, where Prometheus is to tell."""
     progress: Mapping[str, Progress] = field(default_factory=dict)
     """Last progress line by Pod, of those that are fetching."""
     golden: GoldenReport | None = None

@@ -169,6 +169,7 @@ def _rollout(situation: Situation) -> Rollout:
         readings=tuple(
             router.reading for router in situation.observed.routers if router.reading is not None
         ),
+        unread=situation.observed.unread,
         crashes=crash_verdict(
             situation.observed.pods,
             process,

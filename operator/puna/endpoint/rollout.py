@@ -54,6 +54,8 @@ class RolloutInput:
     """On what has to pass before the wanted revision's first weight; None: nothing has to."""
     readings: tuple[Reading, ...] = ()
     """What routers have counted, as far as they were asked and answered."""
+    unread: str | None = None
+    """Why nothing is known of it, where Prometheus is to tell."""
     crashes: MetricVerdict | None = None
     """That the wanted process's servers end again and again; None: they do not."""
     servers: Servers = field(default_factory=Servers)
@@ -195,7 +197,14 @@ def _next_canary_step(
     candidate = _candidacy(wanted, value)
     verdict = _verdict(value, candidate)
     gate = value.gate
-    said = verdict_on(candidate, before.name, canary, value.readings, crashes=value.crashes)
+    said = verdict_on(
+        candidate,
+        before.name,
+        canary,
+        value.readings,
+        unread=value.unread,
+        crashes=value.crashes,
+    )
     if _orders(value, candidate).promote is not None:
         gate = said = None
     found = gate if candidate.position.step is None else said

@@ -35,6 +35,12 @@ class Reading:
     """By name; of a revision that is absent nothing was counted since then."""
     start: str | None = None
     """What names the start of its Envoy."""
+    at: datetime | None = None
+    """When Prometheus heard this; None: it is the router's present answer."""
+
+    def is_before(self, moment: datetime) -> bool:
+        """Return whether it says nothing about what happened since a moment."""
+        return self.at is not None and self.at < moment
 
     def of(self, revision: str) -> RevisionSamples:
         """Return what was counted of a revision."""
@@ -87,7 +93,9 @@ class Baseline(Model):
                 revisions={name: reading.of(name) for name in names},
             )
             for reading in readings
-            if reading.router not in self.routers and not _is_younger(reading, since)
+            if reading.router not in self.routers
+            and not _is_younger(reading, since)
+            and not reading.is_before(since)
         }
         if not late:
             return self
@@ -102,6 +110,8 @@ class Baseline(Model):
 
     def _part(self, reading: Reading, revision: str, since: datetime) -> RevisionSamples:
         """Return what one router tells."""
+        if reading.is_before(since):
+            return RevisionSamples()
         before, now = self.routers.get(reading.router), reading.of(revision)
         if before is None:
             return now if _is_younger(reading, since) else RevisionSamples()

@@ -110,4 +110,6 @@ def _verdict(
         stable=stable.process,
         since=candidate.position.since,
     )
-    return verdict_on(candidate, stable.name, canary, readings, crashes=crashes)
+    return verdict_on(
+        candidate, stable.name, canary, readings, unread=observed.unread, crashes=crashes
+    )

@@ -14,8 +14,8 @@ _ORDER: Final = tuple(Result)
 
 RETOLD: Final = timedelta(seconds=30)
 """Age at which arithmetic is told anew though it says the same: a status is no chart."""
-SAMPLES: Final = "Samples"
-"""Metric of what no router has told."""
+NO_DATA: Final = "NoData"
+"""Metric of what nobody has told: it is never taken for zero."""
 PATIENCE: Final = timedelta(seconds=60)
 """Age up to which it is told although nothing could be measured since."""
 
@@ -34,7 +34,7 @@ def renewed(
             return told
         if sparing and age < RETOLD and _results(told) == _results(found):
             return told
-        if sparing and age < PATIENCE and any(item.name == SAMPLES for item in found.metrics):
+        if sparing and age < PATIENCE and any(item.name == NO_DATA for item in found.metrics):
             return told
     return found.model_copy(update={"measured_at": now.replace(microsecond=0)})
 

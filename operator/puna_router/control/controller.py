@@ -144,6 +144,14 @@ class Controller:
                 return tuple(revision.name for revision in served.revisions)
         return None
 
+    def compared(self) -> dict[str, tuple[str, ...]]:
+        """Names of the revisions of every endpoint that has several."""
+        return {
+            served.config.name: tuple(revision.name for revision in served.revisions)
+            for served in (self._world or World()).endpoints
+            if len(served.revisions) > 1
+        }
+
     def status_page(self, endpoint: str, picker: PickerState | None) -> str | None:
         """What clients of an endpoint may know of it; None if there is no such endpoint."""
         world = self._world or World()

@@ -37,8 +37,10 @@ _BOOTSTRAP: Final = f"/config_dump?mask=last_updated&name_regex={quote('^$')}"
 """When Envoy read its bootstrap document, which it does once, and nothing of anything else."""
 
 
-async def read_samples(admin: Admin, endpoint: str, served: Iterable[str]) -> EndpointSamples:
-    """What Envoy has counted of an endpoint's revisions, those that it serves among them.
+async def read_samples(
+    admin: Admin, served: Mapping[str, Iterable[str]]
+) -> dict[str, EndpointSamples]:
+    """What Envoy has counted of endpoints' revisions, those that it serves among them.
 
     Raises:
         AdminError: Envoy does not answer.
@@ -46,13 +48,18 @@ async def read_samples(admin: Admin, endpoint: str, served: Iterable[str]) -> En
     # The start first: if Envoy starts anew meanwhile, its counters have fallen, which shows.
     bootstrap = json.loads(await admin.get(_BOOTSTRAP))["configs"][0]
     info = json.loads(await admin.get("/server_info"))
-    pattern = quote(rf"^puna\..*\.revision\.{re.escape(endpoint)}-{_REVISION}(\.|$)")
+    names = "|".join(map(re.escape, served))
+    pattern = quote(rf"^puna\..*\.revision\.({names})-{_REVISION}(\.|$)")
     stats = await admin.get(f"/stats?format=json&histogram_buckets=detailed&filter={pattern}")
-    return EndpointSamples(
-        uptime_seconds=float(info["uptime_current_epoch"].removesuffix("s")),
-        start=bootstrap["last_updated"],
-        revisions=parse(json.loads(stats), endpoint, served),
-    )
+    document = json.loads(stats)
+    return {
+        endpoint: EndpointSamples(
+            uptime_seconds=float(info["uptime_current_epoch"].removesuffix("s")),
+            start=bootstrap["last_updated"],
+            revisions=parse(document, endpoint, revisions),
+        )
+        for endpoint, revisions in served.items()
+    }
 
 
 def parse(

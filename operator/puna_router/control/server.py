@@ -52,7 +52,12 @@ async def control_server(
             envoys = await admin.get(f"/stats/prometheus?filter={ENVOY_STATS}")
         except AdminError:
             envoys = ""
-        body = metrics.exposition(envoys, await picker_state(picker), controller.served_names())
+        names, compared = controller.served_names(), controller.compared()
+        try:
+            counted = await read_samples(admin, compared) if compared else {}
+        except AdminError:
+            counted = {}
+        body = metrics.exposition(envoys, await picker_state(picker), names, counted)
         return web.Response(body=body, headers={"content-type": metrics.TYPE})
 
     async def samples(request: web.Request) -> web.Response:
@@ -61,7 +66,7 @@ async def control_server(
         if revisions is None:
             raise web.HTTPNotFound
         try:
-            found = await read_samples(admin, endpoint, revisions)
+            found = (await read_samples(admin, {endpoint: revisions}))[endpoint]
         except AdminError as error:
             raise web.HTTPServiceUnavailable(text=str(error)) from error
         return web.Response(text=found.to_json(), content_type="application/json")

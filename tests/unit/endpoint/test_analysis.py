@@ -288,6 +288,19 @@ def test_without_any_router_that_answers_nothing_is_known() -> None:
     assert weights(cluster) == [50, 50]
 
 
+def test_what_prometheus_has_against_telling_is_told() -> None:
+    cluster = a_canary()
+    cluster.unreachable.add("router-1")
+    cluster.unread = "Prometheus at http://prometheus does not answer: HTTP 401"
+    held(cluster)
+    canary = cluster.endpoint.status.canary
+    assert canary is not None
+    assert canary.verdict is not None
+    (found,) = canary.verdict.metrics
+    assert (found.name, found.result, found.message) == ("NoData", "Error", cluster.unread)
+    assert weights(cluster) == [90, 10]
+
+
 def test_all_routers_count_and_one_that_is_silent_is_missing() -> None:
     cluster = a_canary(routers=2)
     for router in cluster.routers:

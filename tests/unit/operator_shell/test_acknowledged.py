@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 
 from puna.api.llmendpoint import LLMEndpoint
-from puna.cluster import telemetry
+from puna.cluster import pages
+from puna.cluster.pages import Pages
 from puna.cluster.resources import BY_KIND
 from puna.cluster.telemetry import FRESH_SECONDS, Telemetry
 from puna.context import Context
@@ -64,7 +65,8 @@ class World:
 async def a_world() -> AsyncIterator[World]:
     async with serving() as (server, connection), aiohttp.ClientSession() as session:
         port = int(connection.host.rsplit(":", 1)[1])
-        asked = Telemetry(session, port=port)
+        read = Pages(session)
+        asked = Telemetry(read, port=port)
         context = replace(Runtime(settings(), connection, session).context, telemetry=asked)
         world = World(context, server)
         ready = {
@@ -81,10 +83,10 @@ async def a_world() -> AsyncIterator[World]:
         world.hand_out("{}")
         with pytest.MonkeyPatch.context() as patch:
             # Every answer comes in time, however busy the machine is.
-            patch.setattr(telemetry, "PATIENCE_SECONDS", 30)
-            patch.setattr(telemetry, "READ_SECONDS", 30)
+            patch.setattr(pages, "PATIENCE_SECONDS", 30)
+            patch.setattr(pages, "READ_SECONDS", 30)
             yield world
-        await asked.close()
+        await read.close()
 
 
 async def test_an_operator_that_starts_asks_once() -> None:

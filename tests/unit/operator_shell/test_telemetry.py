@@ -12,9 +12,10 @@ import pytest
 from aiohttp import web
 
 from puna.api.reasons import EventReason
-from puna.cluster import pod_logs, telemetry
+from puna.cluster import pages, pod_logs
 from puna.cluster.client import Client
 from puna.cluster.events import EventSender, event_object
+from puna.cluster.pages import Pages
 from puna.cluster.pod_logs import READS, PodLogs, Told
 from puna.cluster.references import References
 from puna.cluster.telemetry import Telemetry
@@ -34,16 +35,16 @@ STATE = {"endpoints": {"chat": {"phase": "Applied", "digest": "d", "backends": [
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for every answer that comes at all: how long is not what a test is about."""
-    monkeypatch.setattr(telemetry, "PATIENCE_SECONDS", 30)
-    monkeypatch.setattr(telemetry, "READ_SECONDS", 30)
+    monkeypatch.setattr(pages, "PATIENCE_SECONDS", 30)
+    monkeypatch.setattr(pages, "READ_SECONDS", 30)
 
 
 @asynccontextmanager
 async def router() -> AsyncIterator[tuple[Server, Telemetry]]:
     async with serving() as (server, connection), aiohttp.ClientSession() as session:
-        made = Telemetry(session, port=int(connection.host.rsplit(":", 1)[1]))
-        yield server, made
-        await made.close()
+        read = Pages(session)
+        yield server, Telemetry(read, port=int(connection.host.rsplit(":", 1)[1]))
+        await read.close()
 
 
 class Pods:
@@ -97,8 +98,8 @@ async def test_samples_are_shared_for_a_second_and_say_how_old_they_are() -> Non
 
 
 async def test_who_asks_a_router_that_hangs_waits_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telemetry, "PATIENCE_SECONDS", 1)
-    monkeypatch.setattr(telemetry, "READ_SECONDS", 600)
+    monkeypatch.setattr(pages, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(pages, "READ_SECONDS", 600)
     async with router() as (server, asked):
         server.answers = [hang]
         late: list[None] = []
@@ -121,7 +122,7 @@ async def test_a_router_that_hangs_is_given_up_and_told_of_later() -> None:
 async def test_a_late_answer_wakes_who_asked_and_is_there_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(telemetry, "READ_SECONDS", 30)
+    monkeypatch.setattr(pages, "READ_SECONDS", 30)
     async with router() as (server, asked):
         waited = asyncio.Event()
 
@@ -134,7 +135,7 @@ async def test_a_late_answer_wakes_who_asked_and_is_there_then(
         assert await asked.state("127.0.0.1", woken.set) is None
         waited.set()
         await until(woken.is_set)
-        monkeypatch.setattr(telemetry, "PATIENCE_SECONDS", 30)
+        monkeypatch.setattr(pages, "PATIENCE_SECONDS", 30)
         assert isinstance(await asked.state("127.0.0.1", nobody), RouterState)
 
 

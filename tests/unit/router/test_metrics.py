@@ -55,7 +55,7 @@ PICKER = PickerState(
 
 
 def lines(text: str, picker: PickerState | None = None) -> set[str]:
-    exposition = RouterMetrics().exposition(text, picker, SERVED).decode().splitlines()
+    exposition = RouterMetrics().exposition(text, picker, SERVED, {}).decode().splitlines()
     return {line for line in exposition if line[0] != "#" and "_created" not in line}
 
 

@@ -2,8 +2,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from pydantic import ValidationError
+
 from puna_router.control.samples import parse
-from puna_router.samples import RevisionSamples
+from puna_router.samples import (
+    SERIES,
+    EndpointSamples,
+    RevisionSamples,
+    Spread,
+    flat,
+    from_flat,
+)
+from puna_router.series.samples import SampleCollector
 
 STABLE, CANARY, FORMER = "aaaaaaaa", "bbbbbbbb", "cccccccc"
 
@@ -78,3 +92,52 @@ def test_an_endpoint_whose_name_begins_alike_is_another_one() -> None:
         assert set(read(counter("requests.code.200", 1, cluster=cluster))) == {STABLE, CANARY}
     longer = counter("requests.code.200", 1, cluster=f"chat-{FORMER}-{FORMER}")
     assert read(longer, endpoint=f"chat-{FORMER}")[FORMER].requests == 1
+
+
+COUNTS = st.integers(0, 1 << 40)
+SUMS = st.floats(-1e12, 1e12)
+SPREADS = st.builds(Spread, count=COUNTS, logs=SUMS, squares=SUMS)
+SAMPLES = st.builds(
+    RevisionSamples,
+    requests=COUNTS,
+    failed=COUNTS,
+    duration=SPREADS,
+    time_to_first_token=SPREADS,
+    generated_tokens=COUNTS,
+    generation_milliseconds=COUNTS,
+    token_time=SPREADS,
+)
+
+
+@given(SAMPLES)
+def test_samples_are_the_same_after_a_way_as_numbers(samples: RevisionSamples) -> None:
+    assert from_flat(flat(samples)) == samples
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"requests": 1.5},
+        {"requests": float("nan")},
+        {"duration": 3.0},
+        {"failed.x": 1, "failed": 2},
+    ],
+)
+def test_other_numbers_are_no_samples(numbers: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        from_flat(numbers)
+
+
+def test_every_number_is_a_series_that_names_the_start() -> None:
+    collector = SampleCollector()
+    revisions = {STABLE: RevisionSamples(requests=7, duration=Spread(count=6, logs=2.5))}
+    start = "2026-03-01T11:00:00Z"
+    found = EndpointSamples(uptime_seconds=9, start=start, revisions=revisions)
+    collector.samples = {"chat": found}
+    registry = CollectorRegistry()
+    registry.register(collector)
+    lines = generate_latest(registry).decode().splitlines()
+    labels = f'endpoint="chat",revision="chat-{STABLE}",sample="{{}}",start="{start}"'
+    assert f"{SERIES}{{{labels.format('requests')}}} 7.0" in lines
+    assert f"{SERIES}{{{labels.format('duration.logs')}}} 2.5" in lines
+    assert len([line for line in lines if line[0] != "#"]) == len(flat(RevisionSamples()))
