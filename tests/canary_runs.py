@@ -19,7 +19,8 @@ from puna.api.llmendpoint import Outcome, RevisionRole
 from puna.api.rollout import Canary, CanaryStep, RolloutStrategy
 from puna.endpoint.canary import is_overdue
 from puna.endpoint.revision import StoredRevision
-from puna.endpoint.rollout import Rollout, RolloutInput, next_step
+from puna.endpoint.rollout import Rollout, next_step
+from puna.endpoint.rollout_input import RolloutInput
 from puna.endpoint.samples import Reading, plus
 from puna_router.samples import RevisionSamples, Spread
 from tests.factories import NOW, endpoint, revision

@@ -34,7 +34,8 @@ from puna.endpoint.requeue import look_again
 from puna.endpoint.restore import known_revisions, taken_up
 from puna.endpoint.revision import StoredRevision, new_revision
 from puna.endpoint.rollback import impossible, rollback
-from puna.endpoint.rollout import Rollout, RolloutInput, history, next_step, retried
+from puna.endpoint.rollout import Rollout, history, next_step, retried
+from puna.endpoint.rollout_input import RolloutInput
 from puna.endpoint.router_config import router_config_name
 from puna.endpoint.routing import effective_routing
 from puna.endpoint.situation import Situation

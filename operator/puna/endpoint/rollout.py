@@ -2,64 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
 
-from puna.api.analysis import CanaryVerdict, MetricVerdict, Result
+from puna.api.analysis import CanaryVerdict, Result
 from puna.api.llmendpoint import Outcome, Pool, RevisionRole
 from puna.api.rollout import Canary, RolloutStrategy
 from puna.endpoint.canary import End, Position, Verdict, canary_pools, needs_all, weight_of
 from puna.endpoint.canary import next_step as next_canary_step
 from puna.endpoint.measured import verdict_on, with_baseline
 from puna.endpoint.orders import Orders
-from puna.endpoint.replacement import Servers, announced, is_due, measured
+from puna.endpoint.replacement import announced, measured
 from puna.endpoint.revision import StoredRevision
-from puna.endpoint.samples import Reading
-
-MOST_RETIRING: Final = 4
-"""Former processes that are kept running for routers that have not let go of them."""
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutInput:
-    """What the decision is made from."""
-
-    wanted: StoredRevision
-    """The revision that the spec means; stored already or not."""
-    stored: tuple[StoredRevision, ...]
-    strategy: RolloutStrategy
-    complete: Mapping[str, bool]
-    """Whether all wanted replicas of a process are ready, by process hash."""
-    live: frozenset[str]
-    """Process hashes that have a Deployment which is not being deleted."""
-    pods: frozenset[str]
-    """Process hashes that have Pods, ending ones too."""
-    serving: frozenset[str]
-    """Process hashes that have a ready Pod."""
-    canary: Canary | None = None
-    """Steps of strategy Canary."""
-    ready: bool = False
-    """Whether the wanted process has the servers of a canary."""
-    orders: Orders = field(default_factory=Orders)
-    """What people say of the wanted revision."""
-    given: Orders = field(default_factory=Orders)
-    """What people say of any revision."""
-    instead_of: str | None = None
-    """The revision that the spec means, where the wanted one serves instead, as ordered."""
-    refused: bool = False
-    """Whether a router refuses what it is told: no share of requests would change."""
-    gate: CanaryVerdict | None = None
-    """On what has to pass before the wanted revision's first weight; None: nothing has to."""
-    readings: tuple[Reading, ...] = ()
-    """What routers have counted, as far as they were asked and answered."""
-    unread: str | None = None
-    """Why nothing is known of it, where Prometheus is to tell."""
-    crashes: MetricVerdict | None = None
-    """That the wanted process's servers end again and again; None: they do not."""
-    servers: Servers = field(default_factory=Servers)
-    """What a Replace interrupts."""
+from puna.endpoint.rollout_input import RolloutInput
+from puna.endpoint.succession import retiring, stable_of, takes_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +73,14 @@ class Rollout:
 
 def next_step(value: RolloutInput, now: datetime) -> Rollout:
     """Return the next step, which follows from what is stored and observed alone."""
-    before = _stable(value)
+    before = stable_of(value)
     wanted = next((item for item in value.stored if item.name == value.wanted.name), value.wanted)
     if wanted.role is not RevisionRole.STABLE and value.strategy is not RolloutStrategy.REPLACE:
         wanted = replace(wanted, replacement=None)
     if before is not None and value.instead_of is None and _is_rejected(wanted):
         rejected = replace(wanted, passed_over=wanted.passed_over.within(value.orders))
         return _rolled_out(value, now, before=before, stable=before, rejected=rejected)
-    if before is None or _takes_over(before, wanted, value, now):
+    if before is None or takes_over(before, wanted, value, now):
         return _rolled_out(value, now, before=before, stable=wanted)
     if value.canary is None:
         candidate = replace(
@@ -321,7 +277,7 @@ def _rolled_out(
         revisions=(*active, *retired),
         stable=stable,
         candidate=candidate,
-        retiring=_retiring(leaving, needed, value),
+        retiring=retiring(leaving, needed, value),
         waiting_for_old=value.strategy is RolloutStrategy.REPLACE
         and stable.process not in value.live
         and bool(value.pods - {stable.process}),
@@ -350,55 +306,3 @@ def _left(revision: StoredRevision, now: datetime) -> StoredRevision:
     if revision.position.step is None:
         return replace(revision, baseline=None)
     return replace(revision, position=Position(step=None, since=now), baseline=None)
-
-
-def _stable(value: RolloutInput) -> StoredRevision | None:
-    """Return the revision that users are served by.
-
-    A promotion cut short leaves two stable ones or none: it is the one promoted last, or else the
-    last one that served and still runs.
-    """
-    stable = [item for item in value.stored if item.role is RevisionRole.STABLE]
-    running = [item for item in value.stored if item.proven and item.process in value.live]
-    former = [item for item in running if item.role is RevisionRole.RETIRED]
-    return max(stable or former or running, key=_promotion, default=None)
-
-
-def _takes_over(
-    before: StoredRevision, wanted: StoredRevision, value: RolloutInput, now: datetime
-) -> bool:
-    """Return whether the wanted revision becomes the stable one now, or has been it.
-
-    One that never served is not waited for. A canary takes over at the end of its steps, and under
-    Replace what ends servers that answer is announced before.
-    """
-    if before.name == wanted.name or not (before.proven or before.process in value.serving):
-        return True
-    if value.strategy is RolloutStrategy.REPLACE:
-        interrupts = wanted.process != before.process and before.process in value.serving
-        return not interrupts or is_due(wanted.replacement, before.name, now)
-    return value.canary is None and (
-        wanted.process == before.process or value.complete.get(wanted.process, False)
-    )
-
-
-def _retiring(
-    retired: tuple[StoredRevision, ...], needed: set[str], value: RolloutInput
-) -> tuple[StoredRevision, ...]:
-    """Return one revision for each process that still runs besides the needed ones.
-
-    Where routers that never answer would let them pile up: those promoted last. Under Replace, and
-    where the former stable one never served, none is waited for.
-    """
-    if value.strategy is RolloutStrategy.REPLACE:
-        return ()
-    by_process = {
-        item.process: item
-        for item in retired
-        if item.proven and item.process in value.live and item.process not in needed
-    }
-    return tuple(sorted(by_process.values(), key=_promotion, reverse=True)[:MOST_RETIRING])
-
-
-def _promotion(revision: StoredRevision) -> float:
-    return revision.promoted_at.timestamp() if revision.promoted_at else 0

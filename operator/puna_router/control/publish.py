@@ -228,7 +228,9 @@ class Publisher:
     async def _until_picked_anew(self) -> None:
         """Wait until the picker follows the newest document, and sends nothing to old clusters.
 
-        One that is away sends nothing anywhere, and one that refuses the document never will.
+        One that has ended sends nothing anywhere, and one that refuses the document never will. One
+        that was killed is waited for as one that hangs is: what is to act soon, the routes, is in
+        force already.
         """
         if not (self.layout.picker.exists() and self.picker.exists()):
             return

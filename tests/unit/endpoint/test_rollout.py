@@ -12,7 +12,8 @@ from puna.api.rollout import Canary, CanaryStep, RolloutStrategy
 from puna.endpoint.canary import Position
 from puna.endpoint.orders import Orders
 from puna.endpoint.revision import StoredRevision
-from puna.endpoint.rollout import RolloutInput, next_step
+from puna.endpoint.rollout import next_step
+from puna.endpoint.rollout_input import RolloutInput
 from puna.endpoint.samples import Reading
 from puna_router.samples import RevisionSamples
 from tests.factories import NOW, endpoint, preset, revision
