@@ -15,7 +15,7 @@ from random import Random
 from typing import Final
 
 from puna.api.analysis import Analysis, Result
-from puna.api.llmendpoint import Outcome, RevisionRole
+from puna.api.llmendpoint_status import Outcome, RevisionRole
 from puna.api.rollout import Canary, CanaryStep, RolloutStrategy
 from puna.endpoint.canary import is_overdue
 from puna.endpoint.revision import StoredRevision

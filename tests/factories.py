@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from puna.api.llmendpoint import LLMEndpoint, RevisionRole
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import RevisionRole
 from puna.api.preset import Preset
 from puna.core.naming import BACKEND_KEY_NAME, endpoint_labels
 from puna.core.plan import Manifest

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import LLMEndpointStatus
 from puna.api.preset import Preset
 from puna.api.trainingjob import TrainingJob
 from puna.core.naming import LABEL_POOL, LABEL_PROCESS, digest8

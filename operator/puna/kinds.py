@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import LLMEndpointStatus
 from puna.api.training_status import TrainingJobStatus
 from puna.api.trainingjob import TrainingJob
 from puna.cluster.resources import ENDPOINTS, TRAINING_JOBS

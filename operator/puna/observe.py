@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from puna.api.conditions import find
-from puna.api.llmendpoint import LLMEndpoint, TrainingJobReference
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.model_source import TrainingJobReference
 from puna.api.preset import Preset
 from puna.api.reasons import ConditionType
 from puna.api.trainingjob import TrainingJob

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from puna.api.llmendpoint import Resources
+from puna.api.pool import Resources
 from puna.core.plan import Manifest
 from puna.settings import AcceleratorProfile
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from puna.api.llmendpoint import Accelerator, Resources
+from puna.api.pool import Accelerator, Resources
 from puna.api.resource import DNS_1123, Model
 from puna_node.config import (
     LABEL_ACCELERATOR,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
-from puna.api.llmendpoint import LLMEndpoint, TrainingJobReference
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.model_source import TrainingJobReference
 from puna.api.trainingjob import TrainingJob
 from puna.core.keyed_queue import Key
 from puna.core.naming import (

@@ -12,16 +12,16 @@ import yaml
 
 from puna.api.conditions import Condition
 from puna.api.crd import KINDS
-from puna.api.llmendpoint import (
-    Accelerator,
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import (
     FetchStatus,
-    LLMEndpoint,
     LLMEndpointStatus,
     PoolStatus,
     RevisionRole,
     RevisionStatus,
     Summary,
 )
+from puna.api.pool import Accelerator
 from puna.api.preset import Preset
 from puna.api.reasons import ConditionType, Reason
 from puna.api.resource import Resource

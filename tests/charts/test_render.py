@@ -10,7 +10,7 @@ import yaml
 
 from hack.generate.alerts import ROUTER_JOB
 from hack.generate.settings import variables
-from puna.api.llmendpoint import Accelerator
+from puna.api.pool import Accelerator
 from puna.api.rbac import OPERATOR_RULES, ROUTER_ROLE, ROUTER_RULES
 from puna.namespace.deployment import build_deployment
 from puna.namespace.network_policy import build_network_policies

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import LLMEndpointStatus, RevisionRole
 from puna.api.preset import Preset
 from puna.api.training_status import TrainingJobStatus
 from puna.api.trainingjob import TrainingJob

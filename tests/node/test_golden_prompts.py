@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from puna.api.analysis import Analysis, Result
-from puna.api.llmendpoint import RevisionRole
+from puna.api.llmendpoint_status import RevisionRole
 from puna.asking import Asking
 from puna.cluster.completions import Completions
 from puna.core.plan import Ref

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hack.images import IMAGES, LLAMA_CPP, REGISTRY, build_command, version
-from puna.api.llmendpoint import Accelerator
+from puna.api.pool import Accelerator
 from puna.core.pod_security import USER
 from puna.settings import Settings
 from tests.charts.helm import CHART

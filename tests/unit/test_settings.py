@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hack.generate.settings import variables
-from puna.api.llmendpoint import Accelerator, Resources
+from puna.api.pool import Accelerator, Resources
 from puna.settings import (
     DEFAULT_ACCELERATORS,
     DEFAULT_ROUTER_RESOURCES,

@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from puna.api.llmendpoint import Accelerator, Labels, Resources, VolumeClaimReference
+from puna.api.model_source import VolumeClaimReference
+from puna.api.pool import Accelerator, Labels, Resources
 from puna.api.resource import (
     Column,
     LocalObjectReference,

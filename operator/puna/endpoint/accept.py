@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointSpec, ModelSource, Pool
+from puna.api.llmendpoint import LLMEndpoint, LLMEndpointSpec
+from puna.api.model_source import ModelSource
+from puna.api.pool import Pool
 from puna.api.preset import Server, ServerMode
 from puna.api.reasons import Reason
 from puna.api.resource import LocalObjectReference, SecretKeyReference

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from puna.api.analysis import Result
-from puna.api.llmendpoint import Pool
+from puna.api.pool import Pool
 from puna.api.rollout import Canary, CanaryStep
 
 

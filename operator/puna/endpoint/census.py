@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from puna.api.llmendpoint import Pool, PoolStatus
+from puna.api.llmendpoint_status import PoolStatus
+from puna.api.pool import Pool
 from puna.core.naming import LABEL_POOL, LABEL_PROCESS
 from puna.core.plan import Manifest
 from puna.core.readiness import is_ready

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from puna.api.llmendpoint import Pool
+from puna.api.pool import Pool
 from puna.core.naming import BACKEND_KEY_DIGEST, digest8
 from puna.core.plan import Manifest
 from puna.endpoint.deployment import build_deployment, deployed_pool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from puna.api.llmendpoint import Pool
+from puna.api.pool import Pool
 from puna.api.rollout import RolloutStrategy
 from puna.core.naming import COMPONENT_MODEL, child_name, endpoint_labels
 from puna.core.plan import Manifest

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from puna.api.llmendpoint import Pool
+from puna.api.pool import Pool
 from puna.core.naming import (
     COMPONENT_MODEL,
     LABEL_ENDPOINT,

@@ -9,13 +9,9 @@ from typing import Any, Final
 
 from puna.api.access import Access
 from puna.api.lineage import ModelLineage
-from puna.api.llmendpoint import (
-    Accelerator,
-    LLMEndpointSpec,
-    ModelSource,
-    Pool,
-    Resources,
-)
+from puna.api.llmendpoint import LLMEndpointSpec
+from puna.api.model_source import ModelSource
+from puna.api.pool import Accelerator, Pool, Resources
 from puna.api.preset import Precedence, Preset, PresetSpec, Prompt, Sampling, Server
 from puna.api.rollout import Canary, RolloutStrategy, Shadow
 from puna.api.routing import ExternalEndpoint

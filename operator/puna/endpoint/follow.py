@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from puna.api.lineage import ModelLineage
-from puna.api.llmendpoint import LLMEndpoint, ModelSource, RevisionRole, TrainingJobReference
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import RevisionRole
+from puna.api.model_source import ModelSource, TrainingJobReference
 from puna.api.reasons import Reason
 from puna.api.training_status import ArtifactStatus, is_complete
 from puna.api.trainingjob import TrainingJob

@@ -9,7 +9,8 @@ from typing import Final
 
 from puna.api.analysis import Analysis, MetricVerdict, Result
 from puna.api.golden import GoldenPrompt, Judge
-from puna.api.llmendpoint import LLMEndpoint, RevisionRole
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import RevisionRole
 from puna.api.rollout import RolloutStrategy
 from puna.core.naming import digest8, endpoint_port
 from puna.core.plan import Manifest

@@ -8,7 +8,8 @@ from typing import Final, Literal
 
 from puna.api.analysis import CanaryVerdict, Result
 from puna.api.conditions import Condition
-from puna.api.llmendpoint import CanaryStatus, FetchStatus, Outcome, Pool, RollbackStatus
+from puna.api.llmendpoint_status import CanaryStatus, FetchStatus, Outcome, RollbackStatus
+from puna.api.pool import Pool
 from puna.api.reasons import ConditionType, Reason
 from puna.api.replacement import ReplacementStatus
 from puna.core.findings import Finding

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from puna.api.llmendpoint import ModelSource
+from puna.api.model_source import ModelSource
 from puna.core.addresses import folder_of
 from puna.core.plan import Manifest
 from puna.settings import Settings

@@ -8,7 +8,8 @@ from typing import Final
 
 from puna.api.analysis import Result
 from puna.api.conditions import find
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus, RevisionRole
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import LLMEndpointStatus, RevisionRole
 from puna.api.reasons import ConditionType, Reason
 from puna.api.replacement import ReplacementStatus
 from puna.api.rollout import RolloutStrategy

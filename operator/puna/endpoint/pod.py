@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from puna.api.llmendpoint import Pool
+from puna.api.pool import Pool
 from puna.core.naming import (
     BACKEND_KEY_DIGEST,
     BACKEND_KEY_MEMBER,

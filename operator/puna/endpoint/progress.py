@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from puna.api.llmendpoint import FetchStatus
+from puna.api.llmendpoint_status import FetchStatus
 from puna_fetch.config import FetchStage, Progress
 
 GIBIBYTE = 1024**3

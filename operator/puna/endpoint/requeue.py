@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from puna.api.conditions import find
-from puna.api.llmendpoint import LLMEndpointStatus
+from puna.api.llmendpoint_status import LLMEndpointStatus
 from puna.api.reasons import ConditionType
 from puna.api.replacement import ReplacementStatus
 from puna.endpoint.diagnosis import is_fetching

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from puna.api.llmendpoint import RevisionRole
+from puna.api.llmendpoint_status import RevisionRole
 from puna.api.rollout import Canary
 from puna.core.plan import Manifest
 from puna.endpoint.canary import Position

@@ -16,7 +16,9 @@ from typing import Any, Final
 from pydantic import Field
 
 from puna.api.lineage import ModelLineage
-from puna.api.llmendpoint import Accelerator, ModelSource, Outcome, RevisionRole
+from puna.api.llmendpoint_status import Outcome, RevisionRole
+from puna.api.model_source import ModelSource
+from puna.api.pool import Accelerator
 from puna.api.preset import Precedence, Prompt, Sampling, Server
 from puna.api.replacement import ReplacementStatus
 from puna.api.resource import Model

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from puna.api.analysis import CanaryVerdict, Result
-from puna.api.llmendpoint import Outcome, Pool, RevisionRole
+from puna.api.llmendpoint_status import Outcome, RevisionRole
+from puna.api.pool import Pool
 from puna.api.rollout import Canary, RolloutStrategy
 from puna.endpoint.canary import End, Position, Verdict, canary_pools, needs_all, weight_of
 from puna.endpoint.canary import next_step as next_canary_step

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from puna.api.llmendpoint import Pool
+from puna.api.pool import Pool
 from puna.endpoint.acknowledgement import is_acknowledged
 from puna.endpoint.revision import StoredRevision
 from puna.endpoint.rollout import Rollout

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from puna.api.analysis import CanaryVerdict, Result
-from puna.api.llmendpoint import LLMEndpoint, RevisionRole
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import RevisionRole
 from puna.core.plan import Manifest, ObjectKey, key_of
 from puna.endpoint.crashes import crash_verdict
 from puna.endpoint.measured import verdict_on

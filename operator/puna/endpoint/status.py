@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from puna.api.analysis import Result
 from puna.api.conditions import find, merge
-from puna.api.llmendpoint import (
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import (
     CanaryStatus,
-    LLMEndpoint,
     LLMEndpointStatus,
     Outcome,
     RevisionRole,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from puna.api.llmendpoint import RevisionRole
+from puna.api.llmendpoint_status import RevisionRole
 from puna.api.rollout import RolloutStrategy
 from puna.endpoint.replacement import is_due
 from puna.endpoint.revision import StoredRevision

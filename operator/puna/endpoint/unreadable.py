@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from puna.api.conditions import Condition, merge
-from puna.api.llmendpoint import LLMEndpointStatus
+from puna.api.llmendpoint_status import LLMEndpointStatus
 from puna.api.reasons import ConditionType, Reason
 from puna.core.plan import Manifest
 

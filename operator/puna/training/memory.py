@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from puna.api.llmendpoint import Accelerator
+from puna.api.pool import Accelerator
 from puna.api.trainingjob import TrainingJobSpec
 from puna.core.quantities import mebibytes
 from puna_trainer.config.run import Task

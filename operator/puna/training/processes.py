@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from puna.api.llmendpoint import Accelerator
+from puna.api.pool import Accelerator
 from puna.api.trainingjob import TrainingJobSpec
 from puna.core.plan import Manifest
 from puna.core.pod_security import pod_ip

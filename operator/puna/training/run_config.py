@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from puna.api.llmendpoint import Accelerator
+from puna.api.pool import Accelerator
 from puna.api.trainingjob import TrainingJob, TrainingJobSpec
 from puna.training.mounts import DATASET_MOUNT, MODEL_MOUNT, OUTPUT_MOUNT
 from puna_trainer.config.dataset import Dataset

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from puna.api.llmendpoint import Accelerator
+from puna.api.pool import Accelerator
 from puna.api.trainingjob import TrainingJob
 from puna.core.addresses import folder_of
 from puna.core.plan import Manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from puna.api.llmendpoint import RevisionRole
+from puna.api.llmendpoint_status import RevisionRole
 from puna.core.plan import Manifest
 from puna.endpoint.golden import Answer, GoldenReport, analysis_of, golden_run, golden_verdict
 from puna.endpoint.questions import judge_body

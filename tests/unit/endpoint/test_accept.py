@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from puna.api.llmendpoint import ModelSource
+from puna.api.model_source import ModelSource
 from puna.api.reasons import Reason
 from puna.core.addresses import folder_of
 from puna.core.findings import first_finding

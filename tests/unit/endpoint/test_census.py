@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from puna.api.llmendpoint import Pool, PoolStatus
+from puna.api.llmendpoint_status import PoolStatus
+from puna.api.pool import Pool
 from puna.endpoint.census import take
 from tests.factories import NOW, deployment, pod
 

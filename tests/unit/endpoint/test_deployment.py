@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from puna.api.llmendpoint import Pool
+from puna.api.pool import Pool
 from puna.api.rollout import RolloutStrategy
 from puna.core.plan import Manifest
 from puna.endpoint.deployment import build_deployment, deployed_pool

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from puna.api.llmendpoint import Pool
+from puna.api.pool import Pool
 from puna.endpoint.disruption_budget import build_disruption_budget
 from tests.factories import NAME, NAMESPACE
 

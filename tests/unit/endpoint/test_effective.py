@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from puna.api.llmendpoint import Accelerator, Pool
+from puna.api.pool import Accelerator, Pool
 from puna.api.preset import Preset
 from puna.endpoint.effective import pools_of, preset_names, resolve
 from tests.factories import HTTPS_MODEL, SHA, effective, endpoint, preset

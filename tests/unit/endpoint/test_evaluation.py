@@ -7,7 +7,7 @@ import pytest
 from puna.api.analysis import Result
 from puna.api.evaluation import EvaluationLimits, EvaluationMetric
 from puna.api.lineage import ModelLineage
-from puna.api.llmendpoint import Outcome
+from puna.api.llmendpoint_status import Outcome
 from puna.api.reasons import EventReason, Reason
 from puna.core.plan import Manifest
 from puna.endpoint.evaluation import evaluation_verdict

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from puna.api.llmendpoint import TrainingJobReference
+from puna.api.model_source import TrainingJobReference
 from puna.api.preset import Preset
 from puna.api.trainingjob import TrainingJob
 from puna.core.plan import Manifest

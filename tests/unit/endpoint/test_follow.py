@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from puna.api.conditions import find
-from puna.api.llmendpoint import LLMEndpointStatus, Outcome, RevisionRole
+from puna.api.llmendpoint_status import LLMEndpointStatus, Outcome, RevisionRole
 from puna.api.reasons import ConditionType, Reason
 from puna.api.training_status import TrainingJobStatus
 from puna.api.trainingjob import TrainingJob

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from puna.api.analysis import Analysis, Result
-from puna.api.llmendpoint import LLMEndpoint, Outcome, RevisionRole
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import Outcome, RevisionRole
 from puna.core.naming import endpoint_port
 from puna.core.plan import Manifest
 from puna.endpoint.canary import Position

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puna.api.conditions import Condition
-from puna.api.llmendpoint import Outcome
+from puna.api.llmendpoint_status import Outcome
 from puna.api.reasons import ConditionType, EventReason, Reason
 from puna.core.plan import Event
 from puna.endpoint.effective import resolve

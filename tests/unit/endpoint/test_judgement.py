@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from puna.api.conditions import Condition, find
-from puna.api.llmendpoint import FetchStatus
+from puna.api.llmendpoint_status import FetchStatus
 from puna.api.reasons import ConditionType, Reason
 from puna.core.findings import Finding
 from puna.core.plan import Manifest

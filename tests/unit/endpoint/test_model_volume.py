@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from puna.api.llmendpoint import ModelSource
+from puna.api.model_source import ModelSource
 from puna.endpoint.model_volume import ModelVolume, model_volume
 from puna_fetch.config import FetchRequest
 from puna_fetch.request import parse_request

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from puna.api.llmendpoint import Accelerator, Pool
+from puna.api.pool import Accelerator, Pool
 from puna.core.naming import endpoint_port
 from puna.core.plan import Manifest
 from puna.endpoint.pod import base_pod_spec, pod_template

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from puna.api.llmendpoint import FetchStatus
+from puna.api.llmendpoint_status import FetchStatus
 from puna.endpoint.progress import describe, fetch_status
 from puna_fetch.config import FetchStage, Progress
 

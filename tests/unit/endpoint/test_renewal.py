@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from puna.api.llmendpoint import Accelerator
+from puna.api.pool import Accelerator
 from puna.settings import AcceleratorProfile
 from tests.factories import endpoint, settings
 from tests.fake_cluster import FakeCluster

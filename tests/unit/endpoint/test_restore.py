@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from puna.api.llmendpoint import LLMEndpointStatus, RevisionRole
+from puna.api.llmendpoint_status import LLMEndpointStatus, RevisionRole
 from puna.core.naming import LABEL_REVISION
 from puna.core.plan import Manifest, ObjectKey
 from puna.endpoint.effective import resolve

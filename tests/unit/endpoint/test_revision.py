@@ -6,7 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from puna.api.llmendpoint import Accelerator, RevisionRole
+from puna.api.llmendpoint_status import RevisionRole
+from puna.api.pool import Accelerator
 from puna.endpoint.revision import build_revision, stored_revisions
 from puna.settings import DEFAULT_ACCELERATORS, AcceleratorProfile
 from tests.factories import (

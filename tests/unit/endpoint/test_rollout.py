@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from puna.api.analysis import Analysis, CanaryVerdict, Result
-from puna.api.llmendpoint import Outcome, RevisionRole
+from puna.api.llmendpoint_status import Outcome, RevisionRole
 from puna.api.rollout import Canary, CanaryStep, RolloutStrategy
 from puna.endpoint.canary import Position
 from puna.endpoint.orders import Orders

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from puna.api.conditions import find
-from puna.api.llmendpoint import LLMEndpointStatus, RevisionStatus, Summary
+from puna.api.llmendpoint_status import LLMEndpointStatus, RevisionStatus, Summary
 from puna.api.reasons import ConditionType, EventReason, Reason
 from puna.core.findings import Finding
 from puna.core.plan import Event

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from puna.api.llmendpoint import Resources
+from puna.api.pool import Resources
 from puna.core.plan import Manifest
 from puna.namespace.deployment import build_deployment
 from puna.namespace.service import router_selector

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from puna.api.llmendpoint import LLMEndpoint, LLMEndpointStatus
+from puna.api.llmendpoint import LLMEndpoint
+from puna.api.llmendpoint_status import LLMEndpointStatus
 from puna.api.reasons import ConditionType, Reason
 from puna.cluster.resources import BY_KIND
 from puna.core.plan import Manifest, Ref
