@@ -7,7 +7,8 @@ from typing import Final
 
 from hack.generate.markdown import NOTE, code, table
 from puna.api.docstrings import member_docstrings
-from puna.settings import PREFIX, AcceleratorProfile, RouterSettings, Settings
+from puna.settings import AcceleratorProfile, RouterSettings, Settings
+from puna.variables import PREFIX
 
 INTRODUCTION: Final = """\
 The operator is configured by environment variables alone; the chart sets them from its values.

@@ -18,7 +18,8 @@ from puna.cluster.connection import CredentialsError
 from puna.listener import ListenError
 from puna.logs import configure
 from puna.runtime import run
-from puna.settings import Settings, SettingsError
+from puna.settings import Settings
+from puna.variables import SettingsError
 
 log = logging.getLogger("puna")
 

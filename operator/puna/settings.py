@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_network
-from pathlib import PurePosixPath
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from puna.api.pool import Accelerator, Resources
-from puna.api.resource import DNS_1123, Model
+from puna.api.resource import Model
+from puna.variables import Variables
 from puna_node.config import (
     LABEL_ACCELERATOR,
     PROVIDER,
@@ -22,7 +19,6 @@ from puna_node.config import (
 )
 from puna_router.config import Strategy
 
-PREFIX: Final = "PUNA_"
 VERSION_TAG: Final = "0.1.0"
 IMAGE_PUNA: Final = "ghcr.io/puna-dev/puna"
 IMAGE_ROUTER: Final = "ghcr.io/puna-dev/router"
@@ -30,15 +26,8 @@ IMAGE_LLAMA_SERVER: Final = "ghcr.io/puna-dev/llama-server"
 IMAGE_TRAINER: Final = "ghcr.io/puna-dev/trainer"
 ServiceType: TypeAlias = Literal["ClusterIP", "NodePort", "LoadBalancer"]
 Rendezvous: TypeAlias = Literal["Service", "Volume"]
-ValueT = TypeVar("ValueT")
-WordT = TypeVar("WordT", bound=str)
-LARGEST_PORT: Final = 65535
 SERVICE_TYPES: Final[tuple[ServiceType, ...]] = ("ClusterIP", "NodePort", "LoadBalancer")
 RENDEZVOUS: Final[tuple[Rendezvous, ...]] = ("Service", "Volume")
-
-
-class SettingsError(ValueError):
-    """A setting in the environment that cannot be used; the message names the variable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +193,13 @@ class Settings:
         Raises:
             SettingsError: a variable has no usable value.
         """
-        read = _Reader(environ)
+        read = Variables(environ)
         default, router = cls(), RouterSettings()
         made = cls(
             watch_namespace=read.text("WATCH_NAMESPACE", "") or None,
             namespace=read.name("NAMESPACE"),
             fetch_image=read.text("FETCH_IMAGE", default.fetch_image),
-            accelerators=read.accelerators(),
+            accelerators=_accelerators(read),
             router=RouterSettings(
                 image=read.text("ROUTER_IMAGE", router.image),
                 replicas=read.number("ROUTER_REPLICAS", router.replicas, at_least=1),
@@ -218,7 +207,7 @@ class Settings:
                 service_type=read.one_of("ROUTER_SERVICE_TYPE", SERVICE_TYPES, router.service_type),
                 drain_seconds=read.number("ROUTER_DRAIN_SECONDS", router.drain_seconds),
                 tls_secret=read.name("ROUTER_TLS_SECRET"),
-                resources=read.router_resources(),
+                resources=_router_resources(read),
                 node_selector=read.json("ROUTER_NODE_SELECTOR", _LABELS, {}),
                 tolerations=read.json("ROUTER_TOLERATIONS", _TOLERATIONS, ()),
             ),
@@ -244,115 +233,6 @@ class Settings:
         if made.router.tls_secret and made.public_url == default.public_url:
             return replace(made, public_url=made.public_url.replace("http:", "https:", 1))
         return made
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Typed reads of prefixed variables."""
-
-    environ: Mapping[str, str]
-
-    def text(self, name: str, default: str) -> str:
-        return self.environ.get(PREFIX + name) or default
-
-    def number(self, name: str, default: int, *, at_least: int = 0) -> int:
-        text = self.text(name, str(default))
-        try:
-            value = int(text)
-        except ValueError:
-            raise SettingsError(f"{PREFIX}{name}: {text!r} is not a whole number") from None
-        if value < at_least:
-            raise SettingsError(f"{PREFIX}{name}: {value} is less than {at_least}")
-        return value
-
-    def items(self, name: str, separator: str) -> tuple[str, ...]:
-        items = (item.strip() for item in self.text(name, "").split(separator))
-        return tuple(item for item in items if item)
-
-    def paths(self, name: str) -> tuple[str, ...]:
-        return tuple(_absolute(name, folder) for folder in self.items(name, ":"))
-
-    def path(self, name: str) -> str | None:
-        folder = self.text(name, "")
-        return _absolute(name, folder) if folder else None
-
-    def networks(self, name: str) -> tuple[str, ...]:
-        networks = self.items(name, ",")
-        for network in networks:
-            try:
-                ip_network(network)
-            except ValueError:
-                raise SettingsError(
-                    f"{PREFIX}{name}: {network!r} is not a network such as 10.0.0.0/8"
-                ) from None
-        return networks
-
-    def url(self, name: str, default: str) -> str:
-        url = self.text(name, default)
-        try:
-            url.format(endpoint="endpoint", namespace="namespace")
-        except (LookupError, ValueError):
-            raise SettingsError(
-                f"{PREFIX}{name}: {url!r} may hold {{endpoint}} and {{namespace}} alone"
-            ) from None
-        return url
-
-    def http(self, name: str) -> str | None:
-        url = self.text(name, "")
-        parts = urlsplit(url)
-        if url and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query):
-            raise SettingsError(f"{PREFIX}{name}: {url!r} is not an http or https address")
-        return url or None
-
-    def address(self, name: str, default: str) -> str:
-        text = self.text(name, default)
-        host, _, port = text.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > LARGEST_PORT:
-            raise SettingsError(f"{PREFIX}{name}: {text!r} is not <address>:<port>")
-        return text
-
-    def one_of(self, name: str, known: tuple[WordT, ...], default: WordT) -> WordT:
-        text = self.text(name, default)
-        for word in known:
-            if text == word:
-                return word
-        raise SettingsError(f"{PREFIX}{name}: {text!r} is none of {', '.join(known)}")
-
-    def name(self, name: str) -> str | None:
-        text = self.text(name, "")
-        if text and re.fullmatch(DNS_1123, text) is None:
-            raise SettingsError(f"{PREFIX}{name}: {text!r} is not the name of an object")
-        return text or None
-
-    def json(self, name: str, form: TypeAdapter[ValueT], default: ValueT) -> ValueT:
-        text = self.text(name, "")
-        if not text:
-            return default
-        try:
-            return form.validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join((f"{PREFIX}{name}", *map(str, first["loc"])))
-            raise SettingsError(f"{place}: {first['msg']}") from None
-
-    def router_resources(self) -> Mapping[str, Resources]:
-        """Read `PUNA_ROUTER_RESOURCES`, a JSON object of overrides by container."""
-        given = self.json("ROUTER_RESOURCES", _RESOURCES, {})
-        return dict(DEFAULT_ROUTER_RESOURCES) | {
-            container: Resources(
-                requests=dict(DEFAULT_ROUTER_RESOURCES[container].requests) | resources.requests,
-                limits=resources.limits,
-            )
-            for container, resources in given.items()
-        }
-
-    def accelerators(self) -> Mapping[Accelerator, AcceleratorProfile]:
-        """Read `PUNA_ACCELERATORS`, a JSON object of overrides by accelerator."""
-        overrides = self.json("ACCELERATORS", _OVERRIDES, {})
-        return dict(DEFAULT_ACCELERATORS) | {
-            accelerator: replace(DEFAULT_ACCELERATORS[accelerator], **override.members())
-            for accelerator, override in overrides.items()
-        }
 
 
 class _ProfileOverride(Model):
@@ -385,8 +265,22 @@ _LABELS: Final[TypeAdapter[Mapping[str, str]]] = TypeAdapter(Mapping[str, str])
 _TOLERATIONS: Final = TypeAdapter(tuple[Mapping[str, str | int], ...])
 
 
-def _absolute(name: str, folder: str) -> str:
-    path = PurePosixPath(folder)
-    if not path.is_absolute() or ".." in path.parts:
-        raise SettingsError(f"{PREFIX}{name}: {folder!r} is not an absolute path")
-    return str(path)
+def _router_resources(read: Variables) -> Mapping[str, Resources]:
+    """Read `PUNA_ROUTER_RESOURCES`, a JSON object of overrides by container."""
+    given = read.json("ROUTER_RESOURCES", _RESOURCES, {})
+    return dict(DEFAULT_ROUTER_RESOURCES) | {
+        container: Resources(
+            requests=dict(DEFAULT_ROUTER_RESOURCES[container].requests) | resources.requests,
+            limits=resources.limits,
+        )
+        for container, resources in given.items()
+    }
+
+
+def _accelerators(read: Variables) -> Mapping[Accelerator, AcceleratorProfile]:
+    """Read `PUNA_ACCELERATORS`, a JSON object of overrides by accelerator."""
+    overrides = read.json("ACCELERATORS", _OVERRIDES, {})
+    return dict(DEFAULT_ACCELERATORS) | {
+        accelerator: replace(DEFAULT_ACCELERATORS[accelerator], **override.members())
+        for accelerator, override in overrides.items()
+    }

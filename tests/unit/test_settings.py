@@ -14,8 +14,8 @@ from puna.settings import (
     AcceleratorProfile,
     RouterSettings,
     Settings,
-    SettingsError,
 )
+from puna.variables import SettingsError
 
 READ: dict[str, tuple[str, Settings]] = {
     "PUNA_WATCH_NAMESPACE": ("team", Settings(watch_namespace="team")),
@@ -125,6 +125,7 @@ WRONG: list[tuple[str, str, str]] = [
     ("PUNA_PROGRESS_DEADLINE_SECONDS", "0", "0 is less than 1"),
     ("PUNA_TERMINATION_GRACE_SECONDS", "1.5", "'1.5' is not a whole number"),
     ("PUNA_PROMETHEUS_URL", "prometheus:9090", "is not an http or https address"),
+    ("PUNA_PROMETHEUS_URL", "http://[::1:9090", "is not an http or https address"),
     ("PUNA_PROMETHEUS_URL", "http:///api", "is not an http or https address"),
     ("PUNA_PROMETHEUS_URL", "http://prometheus:9090/graph?g0", "is not an http or https address"),
     ("PUNA_PROMETHEUS_TOKEN_FILE", "token", "'token' is not an absolute path"),

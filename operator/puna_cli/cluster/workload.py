@@ -12,10 +12,9 @@ from puna.settings import (
     IMAGE_PUNA,
     IMAGE_ROUTER,
     IMAGE_TRAINER,
-    PREFIX,
     Settings,
-    SettingsError,
 )
+from puna.variables import PREFIX, SettingsError
 from puna_cli.binaries.tools import VARIABLE
 from puna_cli.cluster.identities import CLUSTER_CA
 from puna_cli.cluster.program import Program
