@@ -21,6 +21,7 @@ from puna.api.trainingjob import TrainingJob
 from puna.core.findings import Finding
 from puna.core.plan import Manifest
 from puna.endpoint.observed import ObservedEndpoint
+from puna.endpoint.orders import Orders, read_orders
 from puna.endpoint.restore import known_revisions
 from puna.endpoint.revision import StoredRevision
 
@@ -28,6 +29,9 @@ Age: TypeAlias = tuple[datetime, datetime]
 EVER: Final = datetime.min.replace(tzinfo=UTC)
 NEVER: Final[Age] = (EVER, EVER)
 """Age of what was stored before lineage was."""
+
+
+_RANKS: Final = {RevisionRole.RETIRED: 0, RevisionRole.STABLE: 1, RevisionRole.CANDIDATE: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +72,44 @@ def followed(
         lineage = next(same, None) or newest
         update = {"uri": file.uri, "sha256": file.sha256}
         return Followed(_with_model(endpoint, model.model_copy(update=update)), lineage)
-    meant = _meant_before(stored, there)
+    meant = _meant_before(stored, there, read_orders(endpoint.metadata.annotations))
     if meant is None:
         return None
     return Followed(_with_model(endpoint, meant.data.model), meant.data.lineage)
 
 
 def _meant_before(
-    stored: Sequence[StoredRevision], jobs: Iterable[TrainingJob]
+    stored: Sequence[StoredRevision], jobs: Iterable[TrainingJob], orders: Orders
 ) -> StoredRevision | None:
-    """Return what the endpoint meant so far.
+    """Return what the endpoint meant so far: the newest run's that has served, or comes.
 
-    What was refused counts no more once its run is gone too: nobody means it any longer.
+    Where another one serves as ordered, that is the one that it was ordered to go back from. What
+    was refused counts no more once its run is gone too: nobody means it any longer.
     """
     there = {job.metadata.uid for job in jobs}
-    by_role = {item.role: item for item in reversed(stored)}
-    coming = by_role.get(RevisionRole.CANDIDATE)
-    if coming is not None:
-        lineage = coming.data.lineage
-        if coming.outcome is None or (lineage is not None and lineage.uid in there):
-            return coming
-    return by_role.get(RevisionRole.STABLE)
+    active = {item.name for item in stored if item.role is not RevisionRole.RETIRED}
+    left = next((item for item in stored if _goes_back(orders, item, active)), None)
+    meant = (item for item in stored if _counts(item, there))
+    return left or max(meant, key=_newness, default=None)
+
+
+def _goes_back(orders: Orders, left: StoredRevision, active: set[str]) -> bool:
+    """Return whether an order to go back from a revision to an active one is in force."""
+    order = orders.of(left.name).without(left.passed_over).rollback
+    return order is not None and order.partition("/")[0] in active
+
+
+def _counts(revision: StoredRevision, runs: set[str]) -> bool:
+    """Return whether a revision may still be meant."""
+    if revision.role is RevisionRole.RETIRED:
+        return revision.promoted_at is not None
+    lineage = revision.data.lineage
+    return revision.outcome is None or (lineage is not None and lineage.uid in runs)
+
+
+def _newness(revision: StoredRevision) -> tuple[Age, int]:
+    """Return what tells the newer of two: its run, else what it is."""
+    return _age(revision.data.lineage), _RANKS[revision.role]
 
 
 def not_there_yet(endpoint: LLMEndpoint, observed: ObservedEndpoint) -> Finding:

@@ -205,6 +205,52 @@ def test_what_was_refused_is_meant_until_its_run_is_gone() -> None:
     assert outcomes == {None, Outcome.ABORTED}
 
 
+def went_back(there: FakeCluster) -> tuple[str | None, str | None]:
+    """The rollback in force: to which revision, and instead of which one."""
+    found = there.endpoint.status.rollback
+    return (None, None) if found is None else (found.revision, found.instead_of)
+
+
+@pytest.mark.parametrize("rollout", [CANARY, {"strategy": "Surge"}])
+@pytest.mark.parametrize("gone_first", [True, False])
+def test_a_rollback_holds_although_the_run_that_was_meant_is_gone(
+    *, gone_first: bool, rollout: Any
+) -> None:
+    there = cluster(complete_job("a", number=1, labels=LABELS), rollout=rollout)
+    first = there.endpoint.status.stable_revision
+    there.jobs["b"] = complete_job("b", digest="b", number=2, labels=LABELS)
+    there.live_through()
+    second = there.endpoint.status.stable_revision
+    if gone_first:
+        del there.jobs["b"]
+        there.live_through()
+    there.annotate(rollback=f"{first}/{second}")
+    there.live_through()
+    there.jobs.pop("b", None)
+    there.live_through()
+    assert there.weights() == {first: 100}
+    assert went_back(there) == (first, second)
+    assert there.condition("Progressing")[1] == Reason.ROLLED_BACK
+    there.annotate(rollback=None)
+    there.live_through()
+    assert (served(there), went_back(there)) == ("uid-b-2", (None, None))
+
+
+def test_a_rollback_is_over_once_a_newer_run_is_complete() -> None:
+    there = cluster(complete_job("a", number=1, labels=LABELS))
+    first = there.endpoint.status.stable_revision
+    there.jobs["b"] = complete_job("b", digest="b", number=2, labels=LABELS)
+    there.live_through()
+    there.annotate(rollback=f"{first}/{there.endpoint.status.stable_revision}")
+    there.live_through()
+    there.jobs = {"c": complete_job("c", digest="c", number=3, labels=LABELS)}
+    there.live_through()
+    assert (served(there), went_back(there)) == ("uid-c-3", (None, None))
+    there.jobs = {}
+    there.live_through()
+    assert (served(there), went_back(there)) == ("uid-c-3", (None, None))
+
+
 def test_a_run_that_makes_the_same_file_again_changes_nothing() -> None:
     there = cluster(complete_job(number=1), model=NAMED)
     before = there.plan().children
