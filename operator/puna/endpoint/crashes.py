@@ -39,7 +39,8 @@ def crash_verdict(
         pods: Of the endpoint.
         process: Hash of the canary's process.
         stable: Hash of the stable revision's.
-        since: When the canary's step began; what happened before is not held against it.
+        since: When the canary's step began; what happened before is held against it only if it
+            happens again.
     """
     found = tuple(pods)
     if since is None or process == stable:
@@ -73,13 +74,14 @@ def _ended(pod: Manifest, since: datetime) -> Manifest | None:
     server = _server(pod)
     ended: Manifest | None = next(
         (
-            server[member]["terminated"]
+            state["terminated"]
             for member in ("state", "lastState")
-            if "terminated" in server.get(member, {})
+            if (state := server.get(member) or {}).get("terminated")
         ),
         None,
     )
-    if ended is None or not ended.get("exitCode") or "finishedAt" not in ended:
+    # A kubelet that lost sight of a container tells no times.
+    if ended is None or not ended.get("exitCode") or not ended.get("finishedAt"):
         return None
     return ended if datetime.fromisoformat(ended["finishedAt"]) >= since else None
 

@@ -123,6 +123,8 @@ def difference(canary: tuple[int, int], stable: tuple[int, int]) -> Interval:
     Newcombe's interval, from Wilson's of each share: right for few and for no failures too.
     """
     (failed, requests), (usual, others) = canary, stable
+    # Counters are not read at one instant: a failure may be there before its request.
+    failed, usual = min(failed, requests), min(usual, others)
     share, other = failed / requests, usual / others
     low, _ = wilson(failed, requests, BEYOND_DOUBT)
     _, other_high = wilson(usual, others, BEYOND_DOUBT)

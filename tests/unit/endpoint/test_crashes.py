@@ -147,3 +147,12 @@ def test_other_containers_of_its_pods_are_not_the_server() -> None:
 def test_it_takes_half_a_minute() -> None:
     waits = [restart_delay(number).total_seconds() for number in range(MOST_RESTARTS + 1)]
     assert sum(waits) == 30
+
+
+@pytest.mark.parametrize("process", [STABLE, CANARY])
+@pytest.mark.parametrize("member", ["state", "lastState"])
+def test_a_container_that_a_kubelet_lost_sight_of_has_no_times(process: str, member: str) -> None:
+    lost = {"exitCode": 137, "reason": "ContainerStatusUnknown"}
+    for times in ({}, {"startedAt": None, "finishedAt": None}):
+        found = crashing(process, 5, state={member: {"terminated": lost | times}})
+        assert crash_verdict([found], CANARY, stable=STABLE, since=NOW - SECOND) is None

@@ -105,6 +105,11 @@ def test_tokens_per_second_are_judged_if_that_is_asked_for() -> None:
     assert results(silent, usual, **asked)["TokensPerSecond"] is Result.INCONCLUSIVE
 
 
+def test_a_failure_may_be_counted_before_its_request() -> None:
+    one_off = served(50, 50).model_copy(update={"failed": 51})
+    assert results(one_off, served(500))["Errors"] is Result.FAIL
+
+
 def test_a_verdict_shows_its_arithmetic() -> None:
     assert message("Errors", served(100, 10), served(900, 5)) == (
         "canary 10 of 100 failed (10.0%), stable 5 of 900 failed (0.6%): +9.4 points, "
