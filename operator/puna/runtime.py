@@ -87,7 +87,8 @@ class Runtime:
         self.vitals = Vitals(at=time.monotonic())
         self._started = time.monotonic()
         self._counted = -1
-        self._pages = Pages(plain)
+        # A Prometheus that hangs is to hold no router up.
+        self._pages = Pages(plain), Pages(plain)
         store = Store(self._changed)
         client = Client(connection, self.metrics.count_request)
         wakeups = Wakeups(settings.workers, time.monotonic)
@@ -97,8 +98,8 @@ class Runtime:
             client=client,
             unlabelled=Unlabelled(client),
             references=References(client),
-            telemetry=Telemetry(self._pages),
-            prometheus=_prometheus(settings, self._pages),
+            telemetry=Telemetry(self._pages[0]),
+            prometheus=_prometheus(settings, self._pages[1]),
             fetch_logs=PodLogs(client, store, Told(FetchProgress, FETCH, is_fetching, FETCH_LINES)),
             training_logs=PodLogs(
                 client, store, Told(TrainerProgress, TRAINER, is_running, TRAINER_LINES)
@@ -136,7 +137,8 @@ class Runtime:
             await self.context.fetch_logs.close()
             await self.context.training_logs.close()
             await self.context.asking.close()
-            await self._pages.close()
+            for pages in self._pages:
+                await pages.close()
 
     async def _reconcile(self) -> None:
         """Wait until everything that exists is known, then work on what is woken."""

@@ -17,6 +17,8 @@ from puna_router.config import Document
 SERIES: Final = "puna_router_samples"
 """Name of the series; labels: endpoint, revision, `sample`, and `start`, the name of Envoy's start,
 so that no series of one name ever falls back to zero."""
+UPTIME: Final = "uptime"
+"""The sample that tells Envoy's age in seconds: no clock has to agree with that of its node."""
 
 
 class Spread(Document):

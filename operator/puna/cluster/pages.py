@@ -57,7 +57,7 @@ class _Read:
         """Return whether the page is to be read again."""
         if self.ended is None:
             return False
-        is_silent = isinstance(self.task.result(), str)
+        is_silent = not isinstance(_outcome(self.task), BaseModel)
         return now - self.ended > (SILENT_SECONDS if is_silent else self.fresh)
 
 
@@ -95,7 +95,7 @@ class Pages:
         if not read.task.done():
             read.task.add_done_callback(lambda _: late())
             return None
-        found = read.task.result()
+        found = _outcome(read.task)
         age = max(0.0, time.monotonic() - (read.ended or read.started))
         if isinstance(found, kind):
             return Page(found, age)
@@ -144,10 +144,22 @@ class Pages:
             problem = "no answer in time"
         except ValidationError as error:
             problem = f"an answer of another form: {error.errors()[0]['msg']}"
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # A ValueError is about an address or a header that cannot be sent.
             problem = f"{type(error).__name__}: {error}".rstrip(": ")
         log.debug("%s: %s", url, problem)
         return problem
+
+
+def _outcome(task: asyncio.Task[BaseModel | str]) -> BaseModel | str:
+    """Return what has come of a read; a bug in one page is no trouble of the others."""
+    if task.cancelled():
+        return "the operator ends"
+    bug = task.exception()
+    if bug is None:
+        return task.result()
+    log.error("a page that is read: a bug", exc_info=bug)
+    return f"a bug of the operator, {type(bug).__name__}: its log tells where"
 
 
 def _first_line(answer: bytes | bytearray) -> str:

@@ -75,6 +75,8 @@ class View:
     """Why an order cannot be carried out."""
     paused: bool = False
     """The canary has not passed in time: people are waited for."""
+    judged: bool = False
+    """Whether the canary's next step depends on what is measured, told or not."""
     changed_at: datetime | None = None
     """When requests last were taken from a revision that still runs."""
 

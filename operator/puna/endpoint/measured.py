@@ -39,14 +39,16 @@ def verdict_on(
         return None
     metrics = [] if crashes is None else [crashes]
     if analysis.min_requests:
-        heard = tuple(readings)
-        windows = (
-            _windows(candidate, stable, canary, heard, position.since)
-            if heard
-            else unread or "no router has told what it counted"
-        )
-        if isinstance(windows, str):
-            metrics.append(_unmeasured(windows))
+        told = tuple(readings)
+        heard = tuple(reading for reading in told if not reading.is_before(position.since))
+        windows = _windows(candidate, stable, canary, heard, position.since)
+        if not told:
+            metrics.append(_no_data(Result.ERROR, unread or "no router has told what it counted"))
+        elif not heard:
+            missing = "no router has been scraped since the step began"
+            metrics.append(_no_data(Result.INCONCLUSIVE, missing))
+        elif isinstance(windows, str):
+            metrics.append(_no_data(Result.ERROR, windows))
         else:
             metrics += judge(*windows, analysis)
     return worst(metrics)
@@ -111,5 +113,5 @@ def _of_stable(
     return baseline.window(readings, stable, position.since)
 
 
-def _unmeasured(message: str) -> MetricVerdict:
-    return MetricVerdict(name=NO_DATA, result=Result.ERROR, message=message)
+def _no_data(result: Result, message: str) -> MetricVerdict:
+    return MetricVerdict(name=NO_DATA, result=result, message=message)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from puna.api.analysis import Result
+from puna.api.analysis import CanaryVerdict, Result
 from puna.api.conditions import find
 from puna.api.llmendpoint import LLMEndpoint
 from puna.api.llmendpoint_status import LLMEndpointStatus, RevisionRole
@@ -261,6 +261,7 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
     serving = serves(observed.routers, digests, backends=situation.wants_servers) or (
         _was_ready(situation) and not refused
     )
+    canary = canary_status(rollout, situation.endpoint.status.canary, situation.now)
     return View(
         name=situation.name,
         generation=situation.endpoint.metadata.generation,
@@ -279,8 +280,9 @@ def _view(situation: Situation, rollout: Rollout, digests: frozenset[str]) -> Vi
             situation.effective.revision,
             rollout.revisions,
         ),
-        canary=canary_status(rollout, situation.endpoint.status.canary, situation.now),
-        paused=_is_paused(rollout, situation.now),
+        canary=canary,
+        judged=canary is not None and rollout.verdict is not None,
+        paused=_is_paused(rollout, canary.verdict if canary else None, situation.now),
         replacement=_replacement(rollout),
         retiring=bool(rollout.retiring),
         changed_at=rollout.changed_at,
@@ -305,9 +307,9 @@ def _replacement(rollout: Rollout) -> ReplacementStatus | None:
     return rollout.stable.replacement
 
 
-def _is_paused(rollout: Rollout, now: datetime) -> bool:
-    """Return whether a canary has not passed in time, and waits for people."""
-    candidate, canary, verdict = rollout.candidate, rollout.canary, rollout.verdict
+def _is_paused(rollout: Rollout, verdict: CanaryVerdict | None, now: datetime) -> bool:
+    """Return whether a canary has not passed in time, by what is told, and waits for people."""
+    candidate, canary = rollout.candidate, rollout.canary
     if candidate is None or canary is None or canary.analysis is None or verdict is None:
         return False
     if verdict.result is Result.PASS:

@@ -48,7 +48,7 @@ def _waits(
             yield hold
     if view.replacement is not None:
         yield from _waits_of(view.replacement, view)
-    if view.canary is not None and view.canary.verdict is not None:
+    if view.judged:
         yield JUDGE_INTERVAL
     if view.retiring:
         yield _router_interval(view.changed_at, view.now)

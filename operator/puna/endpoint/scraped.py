@@ -7,24 +7,25 @@ holds of these holds here: a router that starts again, several of them, one that
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
 from puna.core.plan import Ref
 from puna.endpoint.samples import Reading
-from puna_router.samples import SERIES, RevisionSamples, from_flat
+from puna_router.samples import SERIES, UPTIME, RevisionSamples, from_flat
 
-LOOK_BACK: Final = "5m"
-"""Age of a scrape up to which a router counts as heard of: as long as Prometheus itself looks."""
+LOOK_BACK: Final = "2m"
+"""Age of a scrape up to which a router counts as heard of."""
 
 
 class Series(BaseModel):
     """One series with the values that were scraped, each with its time in Unix seconds."""
 
     metric: dict[str, str]
-    values: list[tuple[float, str]]
+    values: list[tuple[float, float]]
 
 
 class Matrix(BaseModel):
@@ -77,16 +78,19 @@ def _values(answer: Answer) -> Iterator[tuple[_Scrape, str, str, float]]:
         if series.values and {"pod", "start", "revision", "sample"} <= labels.keys():
             at, value = series.values[-1]
             scrape = _Scrape(at, labels["start"], labels["pod"])
-            yield scrape, labels["revision"], labels["sample"], float(value)
+            yield scrape, labels["revision"], labels["sample"], value
 
 
 def _reading(scrape: _Scrape, revisions: dict[str, dict[str, float]]) -> Reading | None:
+    if not all(isfinite(number) for numbers in revisions.values() for number in numbers.values()):
+        return None
     try:
         samples: dict[str, RevisionSamples] = {
             name: from_flat(numbers) for name, numbers in revisions.items()
         }
-        started = datetime.fromisoformat(scrape.start)
-    except (ValidationError, ValueError):
+        uptime = max(numbers[UPTIME] for numbers in revisions.values())
+        at = datetime.fromtimestamp(scrape.at, UTC)
+        started = at - timedelta(seconds=uptime)
+    except (ValidationError, LookupError, OverflowError, ValueError):
         return None
-    at = datetime.fromtimestamp(scrape.at, UTC)
     return Reading(scrape.router, started, samples, scrape.start, at=at)

@@ -101,7 +101,9 @@ def canary_status(
         return status
     same = before is not None and _step(before) == _step(status)
     told = before.verdict if before is not None and same else None
-    verdict = renewed(told, rollout.verdict, now, sparing=status.step > 0)
+    sparing = status.step > 0
+    since = candidate.position.since
+    verdict = renewed(told, rollout.verdict, now, sparing=sparing, since=since)
     return status.model_copy(update={"verdict": verdict})
 
 

@@ -21,12 +21,18 @@ PATIENCE: Final = timedelta(seconds=60)
 
 
 def renewed(
-    told: CanaryVerdict | None, found: CanaryVerdict, now: datetime, *, sparing: bool
-) -> CanaryVerdict:
+    told: CanaryVerdict | None,
+    found: CanaryVerdict,
+    now: datetime,
+    *,
+    sparing: bool,
+    since: datetime | None = None,
+) -> CanaryVerdict | None:
     """Return the verdict to tell: what was told last as long as it says the same and is fresh.
 
     Numbers of requests change with every look: these are told sparingly. A look at which no router
-    answered in time is no news yet.
+    answered in time is no news yet; where nothing has been told of a step that began at `since`,
+    nothing is.
     """
     age = None if told is None or told.measured_at is None else now - told.measured_at
     if told is not None and age is not None:
@@ -34,9 +40,15 @@ def renewed(
             return told
         if sparing and age < RETOLD and _results(told) == _results(found):
             return told
-        if sparing and age < PATIENCE and any(item.name == NO_DATA for item in found.metrics):
+        if sparing and age < PATIENCE and _says_nothing(found):
             return told
+    if told is None and since is not None and now - since < PATIENCE and _says_nothing(found):
+        return None
     return found.model_copy(update={"measured_at": now.replace(microsecond=0)})
+
+
+def _says_nothing(verdict: CanaryVerdict) -> bool:
+    return all(item.name == NO_DATA for item in verdict.metrics)
 
 
 def _results(verdict: CanaryVerdict) -> list[tuple[str, Result]]:

@@ -139,17 +139,13 @@ class Controller:
 
     def revisions(self, endpoint: str) -> tuple[str, ...] | None:
         """Names of the revisions that are served of an endpoint; None if there is no such one."""
-        for served in (self._world or World()).endpoints:
-            if served.config.name == endpoint:
-                return tuple(revision.name for revision in served.revisions)
-        return None
+        return self.all_revisions().get(endpoint)
 
-    def compared(self) -> dict[str, tuple[str, ...]]:
-        """Names of the revisions of every endpoint that has several."""
+    def all_revisions(self) -> dict[str, tuple[str, ...]]:
+        """Names of the revisions that are served, by endpoint."""
         return {
             served.config.name: tuple(revision.name for revision in served.revisions)
             for served in (self._world or World()).endpoints
-            if len(served.revisions) > 1
         }
 
     def status_page(self, endpoint: str, picker: PickerState | None) -> str | None:

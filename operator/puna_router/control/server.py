@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from puna_router.control.admin import Admin, AdminError
+from puna_router.control.compared import Compared
 from puna_router.control.controller import Controller
 from puna_router.control.picker_client import picker_state
 from puna_router.control.samples import read_samples
@@ -52,9 +54,10 @@ async def control_server(
             envoys = await admin.get(f"/stats/prometheus?filter={ENVOY_STATS}")
         except AdminError:
             envoys = ""
-        names, compared = controller.served_names(), controller.compared()
+        names = controller.served_names()
+        told = compared.among(controller.all_revisions(), time.monotonic())
         try:
-            counted = await read_samples(admin, compared) if compared else {}
+            counted = await read_samples(admin, told) if told else {}
         except AdminError:
             counted = {}
         body = metrics.exposition(envoys, await picker_state(picker), names, counted)
@@ -77,7 +80,7 @@ async def control_server(
             raise web.HTTPNotFound
         return web.Response(text=page, content_type="application/json")
 
-    picker = sockets / STATE_SOCKET
+    picker, compared = sockets / STATE_SOCKET, Compared()
     application = web.Application()
     application.add_routes(
         [

@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from puna_router.control.world import cluster_name
-from puna_router.samples import SERIES, EndpointSamples, flat
+from puna_router.samples import SERIES, UPTIME, EndpointSamples, flat
 
 
 class SampleCollector(Collector):
@@ -31,6 +31,6 @@ class SampleCollector(Collector):
         for endpoint, found in sorted(self.samples.items()):
             for revision, samples in sorted(found.revisions.items()):
                 cluster = cluster_name(endpoint, revision)
-                for name, number in flat(samples).items():
+                for name, number in ({UPTIME: found.uptime_seconds} | flat(samples)).items():
                     family.add_metric([endpoint, cluster, name, found.start or ""], number)
         yield family

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from puna.api.reasons import EventReason
-from puna.core.plan import ObjectKey, key_of
+from puna.core.plan import Event, ObjectKey, key_of
 from puna.endpoint.revision import CANARY_BASELINE
+from puna.endpoint.samples import Reading
 from puna_router.samples import RevisionSamples
 from tests.factories import endpoint, preset, presets
 from tests.fake_cluster import FakeCluster
@@ -25,6 +26,7 @@ from tests.unit.endpoint.test_canary_rollout import (
 )
 from tests.unit.endpoint.test_judge import served
 
+SECOND = timedelta(seconds=1)
 STEPS = ({"weight": 10, "holdSeconds": 60}, {"weight": 50, "holdSeconds": 60})
 GOOD, SLOW, BROKEN = served(500), served(900, milliseconds=2000), served(100, 60)
 LATE = served(900, first_byte=300)
@@ -299,6 +301,66 @@ def test_what_prometheus_has_against_telling_is_told() -> None:
     (found,) = canary.verdict.metrics
     assert (found.name, found.result, found.message) == ("NoData", "Error", cluster.unread)
     assert weights(cluster) == [90, 10]
+
+
+def without_readings() -> FakeCluster:
+    """A canary that has just got its first weight, and no router tells anything."""
+    cluster = a_canary()
+    cluster.readings.clear()
+    cluster.edit(model=MODELS[2])
+    cluster.settle()
+    assert weights(cluster) == [90, 10]
+    return cluster
+
+
+def test_of_a_step_that_begins_it_is_no_news_that_nothing_is_known() -> None:
+    cluster = without_readings()
+    canary = cluster.endpoint.status.canary
+    assert canary is not None
+    assert canary.verdict is None
+    assert not judged(cluster)
+    assert cluster.plan().requeue_after == timedelta(seconds=5)
+    held(cluster, 61)
+    assert result(cluster) == "Error"
+
+
+def judged(cluster: FakeCluster) -> list[Event]:
+    return [event for event in cluster.plan().events if event.reason is EventReason.CANARY_JUDGED]
+
+
+def test_scrapes_of_before_the_step_are_no_data_and_not_zero() -> None:
+    cluster = without_readings()
+    canary = cluster.endpoint.status.canary
+    assert canary is not None
+    assert canary.started_at is not None
+    before = canary.started_at - SECOND
+    old = Reading("router-1", before - timedelta(days=1), {}, at=before)
+    cluster.readings["router-1"] = old
+    held(cluster, 61)
+    canary = cluster.endpoint.status.canary
+    assert canary is not None
+    assert canary.verdict is not None
+    (found,) = canary.verdict.metrics
+    assert (found.name, found.result) == ("NoData", "Inconclusive")
+    assert "no router has been scraped since the step began" in found.message
+    cluster.readings["router-1"] = replace(old, at=cluster.now)
+    count(cluster, canary=GOOD, stable=GOOD)
+    cluster.reconcile()
+    cluster.readings["router-1"] = replace(cluster.readings["router-1"], at=cluster.now + SECOND)
+    count(cluster, canary=GOOD, stable=GOOD)
+    cluster.settle()
+    assert weights(cluster) == [50, 50]
+
+
+def test_a_look_without_an_answer_pauses_no_canary_that_passes() -> None:
+    cluster = a_canary(deadlineSeconds=30)
+    count(cluster, canary=GOOD, stable=GOOD)
+    cluster.refusing.add("router-1")
+    held(cluster, 70)
+    assert result(cluster) == "Pass"
+    cluster.readings.clear()
+    held(cluster, 30)
+    assert "is paused" not in message(cluster)
 
 
 def test_all_routers_count_and_one_that_is_silent_is_missing() -> None:

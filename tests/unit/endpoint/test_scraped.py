@@ -8,7 +8,7 @@ from typing import Any
 from puna.core.plan import Ref
 from puna.endpoint.samples import Reading, begin
 from puna.endpoint.scraped import Answer, readings, samples_query
-from puna_router.samples import RevisionSamples, flat
+from puna_router.samples import UPTIME, RevisionSamples, flat
 from tests.factories import NOW
 
 CHAT = Ref("team", "chat")
@@ -25,15 +25,16 @@ def scrape(
 ) -> list[dict[str, Any]]:
     """Series of one revision, with so many requests at each scrape."""
     labels = {"pod": pod, "start": start.isoformat(), "revision": f"chat-{revision}"}
+
+    def numbers(at: datetime, count: int) -> dict[str, float]:
+        return {UPTIME: (at - start).total_seconds()} | flat(RevisionSamples(requests=count))
+
     return [
         {
             "metric": {**labels, "sample": name},
-            "values": [
-                (at.timestamp(), repr(flat(RevisionSamples(requests=count))[name]))
-                for at, count in requests
-            ],
+            "values": [(at.timestamp(), repr(numbers(at, count)[name])) for at, count in requests],
         }
-        for name in flat(RevisionSamples())
+        for name in numbers(NOW, 0)
     ]
 
 
@@ -44,7 +45,7 @@ def read(*series: list[dict[str, Any]]) -> dict[str, Reading]:
 
 
 def test_one_endpoint_is_asked_about() -> None:
-    assert samples_query(CHAT) == 'puna_router_samples{namespace="team",endpoint="chat"}[5m]'
+    assert samples_query(CHAT) == 'puna_router_samples{namespace="team",endpoint="chat"}[2m]'
 
 
 def test_the_newest_scrape_of_every_router_counts() -> None:
@@ -73,14 +74,20 @@ def test_a_revision_that_is_gone_from_a_scrape_has_nothing_of_an_older_one() -> 
 
 
 def test_what_cannot_be_read_tells_nothing() -> None:
-    (bare, *_), good = scrape((NOW, 3)), scrape((NOW, 4), pod="router-2")
-    strange = scrape((NOW, 3), pod="router-3")
-    strange[0]["values"] = [(NOW.timestamp(), "NaN")]
-    unnamed = {**bare, "metric": {"revision": f"chat-{STABLE}", "sample": "requests"}}
-    undated = {**bare, "metric": {**bare["metric"], "start": "", "pod": "router-4"}}
-    found = read([unnamed, undated], strange, good)
+    (uptime, *_), good = scrape((NOW, 3)), scrape((NOW, 4), pod="router-2")
+    unnamed = {**uptime, "metric": {"revision": f"chat-{STABLE}", "sample": "requests"}}
+    found = read([unnamed], good, *(strange(pod, number) for pod, number in STRANGE.items()))
     assert found.keys() == {"router-2"}
     assert read() == {}
+
+
+STRANGE = {"router-3": "NaN", "router-4": "+Inf", "router-5": "1e300", "router-6": None}
+
+
+def strange(pod: str, uptime: str | None) -> list[dict[str, Any]]:
+    """A router with such an age, or without any."""
+    first, *others = scrape((NOW, 3), pod=pod)
+    return others if uptime is None else [{**first, "values": [(0, uptime)]}, *others]
 
 
 def test_a_scrape_of_before_the_step_says_nothing_about_it() -> None:

@@ -102,6 +102,20 @@ async def test_a_token_that_is_missing_is_told(tmp_path: Path) -> None:
         assert server.requests == []
 
 
+@pytest.mark.parametrize("token", [b"two\nlines", b"\xff\xfe"])
+async def test_a_token_that_cannot_be_sent_is_no_trouble_of_other_pages(
+    tmp_path: Path, token: bytes
+) -> None:
+    (tmp_path / "token").write_bytes(token)
+    async with serving() as (server, connection), aiohttp.ClientSession() as session:
+        server.answers = [document(NOTHING)]
+        read = Pages(session)
+        asked_with = Prometheus(read, connection.host, token_file=tmp_path / "token")
+        assert (await asked(asked_with)).document is None
+        assert (await asked(Prometheus(read, f"{connection.host}/other"))).document is not None
+        await read.close()
+
+
 def test_its_name_has_no_credentials() -> None:
     made = Prometheus(None, "https://reader:secret@prometheus:9090/x/")  # type: ignore[arg-type]
     assert made.name == "https://prometheus:9090/x"

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import ValidationError
 
+from puna_router.control.compared import TOLD_SECONDS, Compared
 from puna_router.control.samples import parse
 from puna_router.samples import (
     SERIES,
@@ -140,4 +141,15 @@ def test_every_number_is_a_series_that_names_the_start() -> None:
     labels = f'endpoint="chat",revision="chat-{STABLE}",sample="{{}}",start="{start}"'
     assert f"{SERIES}{{{labels.format('requests')}}} 7.0" in lines
     assert f"{SERIES}{{{labels.format('duration.logs')}}} 2.5" in lines
-    assert len([line for line in lines if line[0] != "#"]) == len(flat(RevisionSamples()))
+    assert f"{SERIES}{{{labels.format('uptime')}}} 9.0" in lines
+    assert len([line for line in lines if line[0] != "#"]) == 1 + len(flat(RevisionSamples()))
+
+
+def test_an_endpoint_is_told_on_for_an_hour_after_it_has_one_revision_again() -> None:
+    compared, two, one = Compared(), (STABLE, CANARY), (STABLE,)
+    assert compared.among({"chat": one}, 0) == {}
+    assert compared.among({"chat": two, "code": one}, 10) == {"chat": two}
+    assert compared.among({"chat": one, "code": one}, 10 + TOLD_SECONDS) == {"chat": one}
+    assert compared.among({"chat": one}, 11 + TOLD_SECONDS) == {}
+    compared.among({"chat": two}, 0)
+    assert compared.among({"code": one}, 1) == {}
