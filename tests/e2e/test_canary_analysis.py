@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from puna.endpoint.pod import SERVER as CONTAINER
+from puna_router.config import CONTROL_PORT
 from tests.cluster import eventually
 from tests.e2e.notes import note
 from tests.e2e.objects import condition
@@ -120,6 +122,40 @@ def test_a_canary_that_answers_with_errors_is_gone_by_itself(stage: Stage) -> No
     assert {answer for _, answer in answers} == {200, 501}
     assert all(began < gone for began, answer in answers if answer == 501)
     assert status(stage)["stableRevision"] == stable
+
+
+PROMPT = "The sea is"
+
+
+def test_a_canary_with_a_wrong_golden_answer_gets_no_request(stage: Stage) -> None:
+    stage.apply(stage.preset("calm", server=SERVER), stage.endpoint(preset="calm"))
+    stage.wait_ready()
+    stable = status(stage)["stableRevision"]
+    body = {"model": "chat", "prompt": PROMPT, "max_tokens": 8, "temperature": 0, "seed": 0}
+    with httpx.Client(base_url=stage.url, timeout=30, trust_env=False) as client:
+        answer = client.post("/v1/completions", json=body).json()["choices"][0]["text"]
+    golden = {"name": "sea", "prompt": PROMPT, "maxTokens": 8, "expected": {"equals": answer}}
+    rollout = canary(*STEPS)
+    rollout["canary"]["analysis"] = {**LIMITS, "goldenPrompts": [golden]}
+    with steady(Load(stage.url, plain=4, pause=0.02)) as traffic:
+        some(traffic.outcomes)
+        stage.patch(model=stage.models.other.source, rollout=rollout)
+        told = stage.wait_condition("chat", "Progressing", "CanaryFailed")
+        some(traffic.outcomes)
+    note(told["message"])
+    assert f"sea: expected an answer equal to {answer.strip()!r}, got " in told["message"]
+    assert failures(traffic.outcomes) == []
+    assert status(stage)["stableRevision"] == stable
+    assert with_weight(stage) == [stable]
+    assert revisions_with_requests(stage) == {stable}
+
+
+def revisions_with_requests(stage: Stage) -> set[str]:
+    (router,) = stage.router_pods()
+    text = httpx.get(f"http://{router['status']['podIP']}:{CONTROL_PORT}/metrics").text
+    return set(
+        re.findall(r'^puna_router_requests_total{.*revision="chat-(\w+)"', text, re.MULTILINE)
+    )
 
 
 def test_a_canary_whose_server_ends_again_and_again_is_gone_by_itself(judged: Stage) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from puna_router.config import CONTROL_PORT
 from tests.e2e.notes import note
 from tests.e2e.processes import start_operator, stop_operator
 from tests.e2e.stage import Stage
@@ -52,7 +53,8 @@ def test_a_canary_whose_first_bytes_are_slow_stays_until_prometheus_tells_of_the
         told = status(stage)["canary"]
         assert (told["weight"], told.get("verdict")) == (50, None)
         routers = {
-            pod["metadata"]["name"]: f"{pod['status']['podIP']}:9090" for pod in stage.router_pods()
+            pod["metadata"]["name"]: f"{pod['status']['podIP']}:{CONTROL_PORT}"
+            for pod in stage.router_pods()
         }
         with scraping(tmp_path / "prometheus", routers, stage.namespace, port=port):
             told = stage.wait_condition("chat", "Progressing", "CanaryFailed")
