@@ -88,7 +88,7 @@ class Runtime:
         self._started = time.monotonic()
         self._counted = -1
         # A Prometheus that hangs is to hold no router up.
-        self._pages = Pages(plain), Pages(plain)
+        of_routers, of_prometheus = self._pages = Pages(plain), Pages(plain)
         store = Store(self._changed)
         client = Client(connection, self.metrics.count_request)
         wakeups = Wakeups(settings.workers, time.monotonic)
@@ -98,8 +98,8 @@ class Runtime:
             client=client,
             unlabelled=Unlabelled(client),
             references=References(client),
-            telemetry=Telemetry(self._pages[0]),
-            prometheus=_prometheus(settings, self._pages[1]),
+            telemetry=Telemetry(of_routers),
+            prometheus=_prometheus(settings, of_prometheus),
             fetch_logs=PodLogs(client, store, Told(FetchProgress, FETCH, is_fetching, FETCH_LINES)),
             training_logs=PodLogs(
                 client, store, Told(TrainerProgress, TRAINER, is_running, TRAINER_LINES)
