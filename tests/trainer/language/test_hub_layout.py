@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from puna_trainer.errors import TrainingError
-from puna_trainer.language.hub_layout import read_shape, read_weights
+from puna_trainer.language.hub_layout import adopt_tokenizer, read_shape, read_weights
 from puna_trainer.language.model import Llama
 from puna_trainer.language.pretrain import Training, pretrain
 from puna_trainer.language.tokenizer_stage import make_tokenizer
@@ -79,6 +79,20 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(TrainingError, match=r"model\.uri: model\.safetensors cannot be read"):
         read_weights(tmp_path, read_shape(tmp_path))
+
+
+def test_a_chat_template_in_a_file_of_its_own_comes_along_and_goes_with_the_next_start(
+    tmp_path: Path,
+) -> None:
+    with_template, without = tmp_path / "with", tmp_path / "without"
+    for start in (with_template, without):
+        write_model(start)
+    (with_template / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    taken = tmp_path / "tokenizer"
+    adopt_tokenizer(with_template, taken)
+    assert (taken / "chat_template.jinja").read_text(encoding="utf-8") == "{{ messages }}"
+    adopt_tokenizer(without, taken)
+    assert not (taken / "chat_template.jinja").exists()
 
 
 @pytest.mark.parametrize("with_stage", [True, False])

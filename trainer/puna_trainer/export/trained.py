@@ -86,7 +86,7 @@ def read_vocabulary(folder: Path, *, rows: int) -> Vocabulary:
         TrainingError: it cannot go into a GGUF.
     """
     config: dict[str, Any] = read_json(folder / "tokenizer_config.json") or {}
-    template = folder / "chat_template.jinja"
+    template = folder / hub_layout.CHAT_TEMPLATE
     if template.is_file():
         config["chat_template"] = template.read_text(encoding="utf-8")
     file = folder / "tokenizer.json"

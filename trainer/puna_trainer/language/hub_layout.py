@@ -23,6 +23,8 @@ from puna_trainer.files import read_json
 from puna_trainer.storage.fetch import fetch
 
 FIELD: Final = "model.uri"
+CHAT_TEMPLATE: Final = "chat_template.jinja"
+"""File that newer releases keep the chat template in, beside or inside `tokenizer_config.json`."""
 TOKENIZER_FILES: Final = ("tokenizer_config.json", "tokenizer.json")
 PLAIN: Final[dict[str, Any]] = {
     "attention_bias": False,
@@ -46,12 +48,15 @@ def fetch_start(uri: str, output: Path, report: Callable[[str], None]) -> Path:
 
 
 def adopt_tokenizer(folder: Path, destination: Path) -> None:
-    """Copy the tokenizer of a folder.
+    """Copy the tokenizer of a folder, with its chat template.
 
     Raises:
         TrainingError: there is none.
     """
     destination.mkdir(parents=True, exist_ok=True)
+    (destination / CHAT_TEMPLATE).unlink(missing_ok=True)
+    if (folder / CHAT_TEMPLATE).is_file():
+        shutil.copyfile(folder / CHAT_TEMPLATE, destination / CHAT_TEMPLATE)
     for name in TOKENIZER_FILES:
         if not (folder / name).is_file():
             raise _refused(f"the folder holds no {name}")
