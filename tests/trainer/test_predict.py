@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from PIL import Image
 from puna_trainer.config.model import ImageModel
 from puna_trainer.data.pictures import decode
 from puna_trainer.errors import TrainingError
-from puna_trainer.images.models import Description
-from puna_trainer.images.predict import read_image
+from puna_trainer.images.artifact import write_classifier
+from puna_trainer.images.models import Description, build
+from puna_trainer.images.predict import predict_files, read_image
 
 
 def wanted(channels: int, height: int, width: int) -> Description:
@@ -50,6 +52,15 @@ def test_an_image_of_more_than_8_bits_is_refused(tmp_path: Path) -> None:
     Image.new("I;16", (4, 3), 999).save(file)
     with pytest.raises(TrainingError, match=r"a\.png has more than 8 bits"):
         read_image(file, wanted(1, 3, 4))
+
+
+def test_a_file_whose_name_is_not_utf8_is_named_with_its_bytes_escaped(tmp_path: Path) -> None:
+    described = wanted(3, 3, 4)
+    write_classifier(tmp_path / "model", described.document(), build(described).state_dict())
+    file = tmp_path / os.fsdecode(b"ros\xe9.png")
+    colours().save(file)
+    (prediction,) = predict_files(tmp_path / "model", [file])
+    assert prediction.file == f"{tmp_path}/ros\\udce9.png"
 
 
 def test_a_file_that_is_no_image_is_refused(tmp_path: Path) -> None:

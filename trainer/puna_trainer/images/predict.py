@@ -11,6 +11,7 @@ from PIL import Image
 
 from puna_trainer.config.document import Document
 from puna_trainer.data.pictures import open_picture
+from puna_trainer.files import readable
 from puna_trainer.images.artifact import read_classifier
 from puna_trainer.images.models import Description
 
@@ -42,7 +43,7 @@ def predict_files(folder: Path, files: Sequence[Path]) -> Iterator[Prediction]:
         probabilities = dict(zip(description.classes, shares, strict=True))
         label = max(probabilities, key=lambda name: probabilities[name])
         yield Prediction(
-            file=str(file),
+            file=readable(str(file)),
             label=label,
             probability=probabilities[label],
             probabilities=probabilities,
