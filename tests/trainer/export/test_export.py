@@ -26,6 +26,7 @@ from puna_trainer.export.export import UNPROVED, export
 from puna_trainer.export.metadata import read_metadata
 from puna_trainer.files import file_digest
 from puna_trainer.language.tokenizer import save_tokenizer
+from puna_trainer.language.tokenizer_stage import make_tokenizer
 from puna_trainer.progress import Artifact, Hashes
 from puna_trainer.randomness import RandomStates
 from puna_trainer.reporting.reporter import Reporter
@@ -257,6 +258,7 @@ def test_a_run_that_only_exports_takes_the_folder_that_it_names(folder: Path, mo
     again = context_of(
         run_of(other, ("F32",), model={"uri": f"file://{start}"}, stages=[{"name": "export"}])
     )
+    make_tokenizer(again)
     export(again)
     before, after = manifest(folder)[1], manifest(other)[0]
     assert after.parity

@@ -95,18 +95,13 @@ def test_a_chat_template_in_a_file_of_its_own_comes_along_and_goes_with_the_next
     assert not (taken / "chat_template.jinja").exists()
 
 
-@pytest.mark.parametrize("with_stage", [True, False])
-def test_training_goes_on_from_its_weights_and_with_its_tokenizer(
-    tmp_path: Path,
-    with_stage: bool,  # noqa: FBT001
-) -> None:
+def test_training_goes_on_from_its_weights_and_with_its_tokenizer(tmp_path: Path) -> None:
     start = tmp_path / "start"
     theirs = write_model(start)
     output = tmp_path / "output"
     run = language_run(output, model={"uri": f"file://{start}"})
     write_data(output, sentences(24), sentences(6, seed=1))
-    if with_stage:
-        make_tokenizer(context_of(run))
+    make_tokenizer(context_of(run))
     training = Training(context_of(run))
     weights = training.model.state_dict()
     assert all(torch.equal(weights[name], tensor) for name, tensor in theirs.state_dict().items())

@@ -76,6 +76,27 @@ def test_new_weights_under_the_same_address_are_learned_from(tmp_path: Path) -> 
     assert log.read_text(encoding="utf-8") != first
 
 
+@pytest.mark.parametrize("stages", [(), ("data", "pretrain", "export")])
+def test_another_start_brings_its_own_tokenizer(tmp_path: Path, stages: tuple[str, ...]) -> None:
+    write_model(tmp_path / "start")
+    run = run_of(
+        tmp_path, stages=[{"name": name} for name in stages], hyperparameters={"maxSteps": 2}
+    )
+    first = ended(run)
+    assert first.exit_code == Exit.DONE, first.message
+    write_model(tmp_path / "start", tokens=280)
+    second = ended(run)
+    (exported,) = second.artifacts
+    written = tmp_path / "output" / exported.path / "tokenizer.json"
+    assert written.read_bytes() == (tmp_path / "start" / "tokenizer.json").read_bytes()
+    assert first.hashes
+    assert second.hashes
+    assert first.hashes.tokenizer != second.hashes.tokenizer
+    log = (tmp_path / "output" / "logs" / "log.jsonl").read_bytes()
+    assert ended(run) == second
+    assert (tmp_path / "output" / "logs" / "log.jsonl").read_bytes() == log
+
+
 @pytest.mark.parametrize("name", [StageName.TOKENIZER, StageName.PRETRAIN, StageName.EXPORT])
 def test_what_uses_the_folder_depends_on_its_files(tmp_path: Path, name: StageName) -> None:
     write_model(tmp_path / "start")

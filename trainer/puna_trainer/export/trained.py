@@ -66,7 +66,6 @@ def read_trained(context: StageContext) -> Trained:
         weights = read_weights(store.folder / note.name)
     elif run.model.uri:
         start = hub_layout.fetch_start(run.model.uri, folder, context.reporter.message)
-        hub_layout.adopt_tokenizer(start, folder / TOKENIZER)
         shape = hub_layout.read_shape(start)
         weights = hub_layout.read_weights(start, shape)
     else:
