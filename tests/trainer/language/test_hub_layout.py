@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,22 @@ def test_what_is_no_plain_llama_is_refused_by_its_member(
     named = "rope_type" if member == "rope_parameters" else member
     with pytest.raises(TrainingError, match=rf"model\.uri: config\.json says {named}"):
         read_shape(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        (1, "have model.layers.1.input_layernorm.weight, and by config.json there is none"),
+        (3, "have no model.layers.2.input_layernorm.weight, and by config.json there is one"),
+    ],
+)
+def test_weights_of_other_layers_than_the_folder_says_are_refused(
+    tmp_path: Path, layers: int, problem: str
+) -> None:
+    write_model(tmp_path)
+    wanted = replace(read_shape(tmp_path), layers=layers)
+    with pytest.raises(TrainingError, match=re.escape(f"model.uri: the weights {problem}")):
+        read_weights(tmp_path, wanted)
 
 
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:

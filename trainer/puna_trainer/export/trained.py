@@ -23,6 +23,7 @@ from puna_trainer.export.vocabulary import Vocabulary, vocabulary_of
 from puna_trainer.files import read_json
 from puna_trainer.language import hub_layout
 from puna_trainer.language.corpus import TOKENIZER
+from puna_trainer.language.trained import is_about_start
 from puna_trainer.progress import CheckpointNote
 from puna_trainer.stage import StageContext
 
@@ -53,14 +54,14 @@ class Trained:
 
 
 def read_trained(context: StageContext) -> Trained:
-    """Return the model of the best checkpoint; without a checkpoint that of `model.uri`.
+    """Return the model of the best checkpoint, or that of `model.uri` if the run learns nothing.
 
     Raises:
-        TrainingError: there is neither, or the tokenizer cannot go into a GGUF.
+        TrainingError: there is none, or the tokenizer cannot go into a GGUF.
     """
     folder, run = context.folder, context.run
     store = Store(folder / CHECKPOINTS, run.checkpoint, None)
-    note = store.best_note()
+    note = None if is_about_start(run) else store.best_note()
     if note is not None:
         shape = Shape(**read_description(store.folder / note.name)["shape"])
         weights = read_weights(store.folder / note.name)
