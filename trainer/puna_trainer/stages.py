@@ -15,12 +15,12 @@ from puna_trainer.config.output import Checkpoints, StageName
 from puna_trainer.config.run import Run, Task
 from puna_trainer.data.stage import FOLDER as DATA
 from puna_trainer.data.stage import data_digest, fields_of_data, prepare_data
+from puna_trainer.export.classifier import export as export_classifier
 from puna_trainer.export.export import export as export_language
 from puna_trainer.export.start import holding_start
 from puna_trainer.hashes import fields_of, path_digest
 from puna_trainer.images.evaluate import NAME as EVALUATION
 from puna_trainer.images.evaluate import evaluate
-from puna_trainer.images.export import export
 from puna_trainer.images.train import train
 from puna_trainer.language.corpus import TOKENIZER
 from puna_trainer.language.evaluate import evaluate as evaluate_language
@@ -115,7 +115,9 @@ STAGES: Final[dict[Task, dict[StageName, Work]]] = {
             evaluate, partial(fields_of, names=("evaluation",)), left_at(EVALUATION)
         ),
         StageName.EXPORT: Work(
-            export, partial(fields_of, names=("name", "export", "upload")), left_at(EXPORT)
+            export_classifier,
+            partial(fields_of, names=("name", "export", "upload")),
+            left_at(EXPORT),
         ),
     },
     Task.LANGUAGE_MODEL: {

@@ -22,8 +22,9 @@ from puna_trainer.config.shape import Shape
 from puna_trainer.distributed import ProcessGroup
 from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
-from puna_trainer.export.export import UNPROVED, export
+from puna_trainer.export.export import export
 from puna_trainer.export.metadata import read_metadata
+from puna_trainer.export.registration import UNPROVED
 from puna_trainer.files import file_digest
 from puna_trainer.language.tokenizer import save_tokenizer
 from puna_trainer.language.tokenizer_stage import make_tokenizer

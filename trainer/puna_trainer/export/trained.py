@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -26,6 +24,7 @@ from puna_trainer.language.corpus import TOKENIZER
 from puna_trainer.language.trained import is_about_start
 from puna_trainer.progress import CheckpointNote
 from puna_trainer.stage import StageContext
+from puna_trainer.tensors import weights_digest
 
 SPACE: Final = " "
 """A text without words: all that a tokenizer adds to it stands around one token."""
@@ -45,12 +44,8 @@ class Trained:
     """Where the weights are from; absent if the run did not train."""
 
     def digest(self) -> str:
-        """Return the SHA-256 of the weights: names, and values in float32."""
-        digest = hashlib.sha256()
-        for name, weight in sorted(self.weights.items()):
-            digest.update(name.encode())
-            digest.update(weight.detach().to("cpu", torch.float32).contiguous().numpy().data)
-        return digest.hexdigest()
+        """Return the SHA-256 of the weights."""
+        return weights_digest(self.weights)
 
 
 def read_trained(context: StageContext) -> Trained:
