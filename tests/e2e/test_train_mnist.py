@@ -109,7 +109,9 @@ def test_it_tells_the_test_images_right(training: Training, complete: Manifest) 
     assert evaluation["images"] == 10_000
     assert complete["retries"] == {"counted": 0, "ignored": 0}
     (artifact,) = complete["artifacts"]
-    assert artifact["uri"] == "pvc://runs/mnist/export/safetensors"
+    folder, _, name = artifact["uri"].removeprefix("pvc://runs/mnist/export/").partition("/")
+    assert name == "safetensors"
+    assert (training.output("mnist") / "export" / folder / "card.md").is_file()
 
 
 def test_the_loss_curve_is_in_the_status_and_in_the_report(

@@ -114,6 +114,16 @@ def test_best_only_keeps_the_best_and_the_newest(tmp_path: Path) -> None:
     assert names(tmp_path) == {"step_2", "step_4"}
 
 
+def test_best_only_keeps_two_until_one_is_the_best(tmp_path: Path) -> None:
+    saved = store(tmp_path, save_best_only=True)
+    for step in (1, 2):
+        saved.save(state(step), f"step_{step}")
+    note = saved.save(state(3), "epoch_1")
+    assert names(tmp_path) == {"step_2", "epoch_1"}
+    saved.withdraw(note)  # its validation loss was no number
+    assert is_whole(saved.newest(), 2)
+
+
 @pytest.mark.parametrize("name", [WEIGHTS, TENSORS, VALUES, MANIFEST])
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_a_truncated_newest_checkpoint_is_passed_over(
@@ -169,6 +179,16 @@ def test_checkpoints_of_another_configuration_are_set_aside(tmp_path: Path) -> N
     assert place == tmp_path / "checkpoints-00000000"
     assert is_whole(store(place).newest(), 7)
     assert store(folder).newest() is None
+
+
+def test_checkpoints_that_were_set_aside_stay_however_often_inputs_change(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    steps = {"checkpoints-00000000": 1000, "checkpoints-11111111": 5, "checkpoints-00000000-2": 2}
+    for step, inputs, after in ((1000, "0", "1"), (5, "1", "0"), (2, "0", "1")):
+        store(folder, inputs=inputs * 64).save(state(step, inputs=inputs * 64), f"step_{step}")
+        store(folder, inputs=after * 64).set_aside_others()
+    for name, step in steps.items():
+        assert is_whole(store(tmp_path / name, inputs=name[12] * 64).newest(), step)
 
 
 @pytest.mark.parametrize("limit", [1_000, 300_000])

@@ -19,7 +19,7 @@ MADE = {
     StageName.DATA: "data/images.safetensors",
     StageName.TRAIN: "checkpoints/best.json",
     StageName.EVALUATE: "evaluation.json",
-    StageName.EXPORT: "export/safetensors/config.json",
+    StageName.EXPORT: "export/manifest.json",
 }
 
 
@@ -57,7 +57,8 @@ def test_a_run_that_is_done_does_nothing_and_says_the_same(folder: Path, data: P
     assert again.done == tuple(STAGES)
     assert again.metrics["test_accuracy"] > 0.9
     assert again.step == 18
-    assert [artifact.path for artifact in again.artifacts] == ["export/safetensors"]
+    (artifact,) = again.artifacts
+    assert (folder / artifact.path / "model.safetensors").is_file()
 
 
 def test_a_run_that_is_done_tells_its_checkpoints_again(folder: Path, data: Path) -> None:

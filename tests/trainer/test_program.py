@@ -84,7 +84,8 @@ def test_a_run_from_data_to_a_prediction(tmp_path: Path) -> None:
     for number, image in enumerate(pixels):
         files.append(str(tmp_path / f"{number}.png"))
         Image.fromarray(image).save(files[-1])
-    for folder in (tmp_path / "run", tmp_path / "run" / "export" / "safetensors"):
+    (artifact,) = done.result.artifacts
+    for folder in (tmp_path / "run", tmp_path / "run" / artifact.path):
         told = program("predict", str(folder), *files, folder=tmp_path)
         assert told.code == Exit.DONE, told.log
         found = [json.loads(line) for line in told.output.splitlines()]

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, also after a power failure; and their digests."""
+"""Files that appear whole or not at all, also after a power failure; their digests and names."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+
+
+def readable(name: str) -> str:
+    """Return a name, or a sentence with one, as text: bytes of it that are not UTF-8 are escaped.
+
+    Python reads them as halves of surrogate pairs, which no document takes.
+    """
+    return name.encode(errors="backslashreplace").decode()
 
 
 def synchronize(path: Path) -> None:

@@ -15,18 +15,19 @@ from puna_trainer.config.output import Checkpoints, StageName
 from puna_trainer.config.run import Run, Task
 from puna_trainer.data.stage import FOLDER as DATA
 from puna_trainer.data.stage import data_digest, fields_of_data, prepare_data
+from puna_trainer.export.classifier import export as export_classifier
 from puna_trainer.export.export import export as export_language
 from puna_trainer.export.start import holding_start
 from puna_trainer.hashes import fields_of, path_digest
 from puna_trainer.images.evaluate import NAME as EVALUATION
 from puna_trainer.images.evaluate import evaluate
-from puna_trainer.images.export import export
 from puna_trainer.images.train import train
 from puna_trainer.language.corpus import TOKENIZER
 from puna_trainer.language.evaluate import evaluate as evaluate_language
 from puna_trainer.language.hub_layout import FIELD
 from puna_trainer.language.pretrain import pretrain
 from puna_trainer.language.tokenizer_stage import fields_of_tokenizer, make_tokenizer
+from puna_trainer.language.trained import is_about_start
 from puna_trainer.pipeline import Work
 from puna_trainer.storage.location import Scheme, locate
 
@@ -46,15 +47,19 @@ def pretrain_fields(run: Run) -> dict[str, Any]:
     return fields_of(run, ("model", "hyperparameters")) | start_files(run)
 
 
-def export_fields(run: Run) -> dict[str, Any]:
-    """Return what the files of a language model depend on, its weights apart.
+def evaluation_fields(run: Run) -> dict[str, Any]:
+    """Return what the measures of a language model depend on, its weights apart."""
+    return fields_of(run, ("evaluation",)) | named_model(run)
 
-    A run that learns nothing exports the model that it names.
-    """
-    fields = fields_of(run, ("name", "export", "upload"))
-    if run.model.uri is None or StageName.PRETRAIN in run.stage_names():
-        return fields
-    return fields | {"uri": run.model.uri} | start_files(run)
+
+def export_fields(run: Run) -> dict[str, Any]:
+    """Return what the files of a language model depend on, its weights apart."""
+    return fields_of(run, ("name", "export", "upload")) | named_model(run)
+
+
+def named_model(run: Run) -> dict[str, Any]:
+    """Return the facts of the model that a run names, if it is about that one."""
+    return {"uri": run.model.uri} | start_files(run) if is_about_start(run) else {}
 
 
 def start_files(run: Run) -> dict[str, Any]:
@@ -110,7 +115,9 @@ STAGES: Final[dict[Task, dict[StageName, Work]]] = {
             evaluate, partial(fields_of, names=("evaluation",)), left_at(EVALUATION)
         ),
         StageName.EXPORT: Work(
-            export, partial(fields_of, names=("name", "export", "upload")), left_at(EXPORT)
+            export_classifier,
+            partial(fields_of, names=("name", "export", "upload")),
+            left_at(EXPORT),
         ),
     },
     Task.LANGUAGE_MODEL: {
@@ -119,9 +126,7 @@ STAGES: Final[dict[Task, dict[StageName, Work]]] = {
             holding_start(make_tokenizer), tokenizer_fields, left_at(TOKENIZER)
         ),
         StageName.PRETRAIN: Work(holding_start(pretrain), pretrain_fields, learned, together=True),
-        StageName.EVALUATE: Work(
-            evaluate_language, partial(fields_of, names=("evaluation",)), left_at(EVALUATION)
-        ),
+        StageName.EVALUATE: Work(evaluate_language, evaluation_fields, left_at(EVALUATION)),
         StageName.EXPORT: Work(export_language, export_fields, left_at(EXPORT)),
     },
 }

@@ -1,7 +1,8 @@
-"""Tensors as files: safetensors, written through to the disk, with errors of the volume as such."""
+"""Tensors as files of safetensors, written through to the disk; and their digest."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -40,3 +41,12 @@ def write_tensors(
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
     synchronize(path)
+
+
+def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of weights: names, and values in float32."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(weights.items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().to("cpu", torch.float32).contiguous().numpy().data)
+    return digest.hexdigest()

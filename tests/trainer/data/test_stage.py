@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from puna_trainer.config.run import Run, read_run
 from puna_trainer.data.images import load_images
@@ -90,6 +92,34 @@ def test_texts_of_a_folder_are_prepared_where_they_lie(tmp_path: Path) -> None:
         "validation.jsonl",
         "report.json",
     }
+
+
+def test_a_file_whose_name_is_not_utf8_is_named_with_its_bytes_escaped(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for name in (b"ros\xe9.txt", b"a.txt", b"b.txt"):
+        (tmp_path / "texts" / os.fsdecode(name)).write_text(f"of {name!r}")
+    run = a_run(TEXTS, {"uri": f"file://{tmp_path}/texts", "format": "text"})
+    make(run, tmp_path / "data")
+    rows = [
+        json.loads(line)
+        for path in (tmp_path / "data").glob("*.jsonl")
+        for line in path.read_text().splitlines()
+    ]
+    assert {row["source"] for row in rows} == {
+        "texts/ros\\udce9.txt",
+        "texts/a.txt",
+        "texts/b.txt",
+    }
+
+
+def test_a_class_whose_name_is_not_utf8_is_named_with_its_bytes_escaped(tmp_path: Path) -> None:
+    for name in (b"ros\xe9", b"bar"):
+        folder = tmp_path / "places" / "train" / os.fsdecode(name)
+        folder.mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (4, 4), number).save(folder / f"{number}.png")
+    run = a_run(IMAGES, {"uri": f"file://{tmp_path}/places", "format": "imagefolder"})
+    assert make(run, tmp_path / "data")["classes"] == ["bar", "ros\\udce9"]
 
 
 def test_the_digest_is_that_of_what_was_made(tmp_path: Path) -> None:

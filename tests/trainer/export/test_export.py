@@ -22,10 +22,12 @@ from puna_trainer.config.shape import Shape
 from puna_trainer.distributed import ProcessGroup
 from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
-from puna_trainer.export.export import UNPROVED, export
+from puna_trainer.export.export import export
 from puna_trainer.export.metadata import read_metadata
+from puna_trainer.export.registration import UNPROVED
 from puna_trainer.files import file_digest
 from puna_trainer.language.tokenizer import save_tokenizer
+from puna_trainer.language.tokenizer_stage import make_tokenizer
 from puna_trainer.progress import Artifact, Hashes
 from puna_trainer.randomness import RandomStates
 from puna_trainer.reporting.reporter import Reporter
@@ -257,6 +259,7 @@ def test_a_run_that_only_exports_takes_the_folder_that_it_names(folder: Path, mo
     again = context_of(
         run_of(other, ("F32",), model={"uri": f"file://{start}"}, stages=[{"name": "export"}])
     )
+    make_tokenizer(again)
     export(again)
     before, after = manifest(folder)[1], manifest(other)[0]
     assert after.parity

@@ -12,7 +12,7 @@ from puna_trainer.language.tokenizer import save_tokenizer, train_tokenizer
 from tests.trainer.language.runs import sentences
 
 
-def write_model(folder: Path, seed: int = 4, **changed: Any) -> LlamaForCausalLM:
+def write_model(folder: Path, seed: int = 4, tokens: int = 290, **changed: Any) -> LlamaForCausalLM:
     """Write a small model as transformers does, with a tokenizer; members of `config.json`."""
     torch.manual_seed(seed)
     values: dict[str, Any] = {
@@ -29,6 +29,6 @@ def write_model(folder: Path, seed: int = 4, **changed: Any) -> LlamaForCausalLM
     }
     model = LlamaForCausalLM(LlamaConfig(**(values | changed)))
     model.save_pretrained(folder)
-    tokenizer = train_tokenizer(sentences(30), vocabulary_size=290)
+    tokenizer = train_tokenizer(sentences(30), vocabulary_size=tokens)
     save_tokenizer(tokenizer, folder, context_length=32)
     return model

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from puna_trainer.errors import TrainingError
-from puna_trainer.language.hub_layout import read_shape, read_weights
+from puna_trainer.language.hub_layout import adopt_tokenizer, read_shape, read_weights
 from puna_trainer.language.model import Llama
 from puna_trainer.language.pretrain import Training, pretrain
 from puna_trainer.language.tokenizer_stage import make_tokenizer
@@ -73,6 +75,22 @@ def test_what_is_no_plain_llama_is_refused_by_its_member(
         read_shape(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        (1, "have model.layers.1.input_layernorm.weight, and by config.json there is none"),
+        (3, "have no model.layers.2.input_layernorm.weight, and by config.json there is one"),
+    ],
+)
+def test_weights_of_other_layers_than_the_folder_says_are_refused(
+    tmp_path: Path, layers: int, problem: str
+) -> None:
+    write_model(tmp_path)
+    wanted = replace(read_shape(tmp_path), layers=layers)
+    with pytest.raises(TrainingError, match=re.escape(f"model.uri: the weights {problem}")):
+        read_weights(tmp_path, wanted)
+
+
 def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     write_model(tmp_path)
     file = tmp_path / "model.safetensors"
@@ -81,18 +99,27 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
         read_weights(tmp_path, read_shape(tmp_path))
 
 
-@pytest.mark.parametrize("with_stage", [True, False])
-def test_training_goes_on_from_its_weights_and_with_its_tokenizer(
+def test_a_chat_template_in_a_file_of_its_own_comes_along_and_goes_with_the_next_start(
     tmp_path: Path,
-    with_stage: bool,  # noqa: FBT001
 ) -> None:
+    with_template, without = tmp_path / "with", tmp_path / "without"
+    for start in (with_template, without):
+        write_model(start)
+    (with_template / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    taken = tmp_path / "tokenizer"
+    adopt_tokenizer(with_template, taken)
+    assert (taken / "chat_template.jinja").read_text(encoding="utf-8") == "{{ messages }}"
+    adopt_tokenizer(without, taken)
+    assert not (taken / "chat_template.jinja").exists()
+
+
+def test_training_goes_on_from_its_weights_and_with_its_tokenizer(tmp_path: Path) -> None:
     start = tmp_path / "start"
     theirs = write_model(start)
     output = tmp_path / "output"
     run = language_run(output, model={"uri": f"file://{start}"})
     write_data(output, sentences(24), sentences(6, seed=1))
-    if with_stage:
-        make_tokenizer(context_of(run))
+    make_tokenizer(context_of(run))
     training = Training(context_of(run))
     weights = training.model.state_dict()
     assert all(torch.equal(weights[name], tensor) for name, tensor in theirs.state_dict().items())

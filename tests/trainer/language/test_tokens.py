@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from puna_trainer.errors import TrainingError
+from puna_trainer.errors import Interrupted, TrainingError
 from puna_trainer.language.batches import Batches, read_windows, share_of, window_count
 from puna_trainer.language.codec import Codec, load_codec
 from puna_trainer.language.tokenizer import save_tokenizer, train_tokenizer
@@ -80,6 +81,43 @@ def test_a_file_is_made_once_and_again_for_other_data_or_another_tokenizer(
     file, times = made(tmp_path, Part.TRAIN, codec, digest="b")
     assert times == 1
     assert codec.decode(file.ids_N.tolist()) == "another"
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_file_that_is_shorter_than_its_note_says_is_made_again(
+    tmp_path: Path, codec: Codec, left: int
+) -> None:
+    write_data(tmp_path, ["the red tree."], ["a", "b"])
+    made(tmp_path, Part.TRAIN, codec)
+    os.truncate(tmp_path / "tokens" / "train.tokens", left)
+    file, times = made(tmp_path, Part.TRAIN, codec)
+    assert (codec.decode(file.ids_N.tolist()), times) == ("the red tree.", 1)
+
+
+def test_encoding_that_was_interrupted_leaves_no_ids_of_other_data(
+    tmp_path: Path, codec: Codec
+) -> None:
+    ours, others = ["the red tree."] * 300, ["the old river."] * 300
+    write_data(tmp_path, ours, ["a", "b"])
+    file, _ = made(tmp_path, Part.TRAIN, codec)
+    expected = file.ids_N.tolist()
+    write_data(tmp_path, others, ["a", "b"])
+
+    def tell(message: str) -> None:
+        if "0 documents" not in message:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        make_token_file(
+            tmp_path / "data",
+            Part.TRAIN,
+            tmp_path / "tokens",
+            codec,
+            tokenizer_sha256="a",
+            tell=tell,
+        )
+    write_data(tmp_path, ours, ["a", "b"])
+    assert made(tmp_path, Part.TRAIN, codec)[0].ids_N.tolist() == expected
 
 
 def test_nothing_to_measure_on_is_refused(tmp_path: Path, codec: Codec) -> None:

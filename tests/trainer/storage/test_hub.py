@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -13,7 +13,7 @@ import pytest
 
 from puna_trainer.exits import FailureReason
 from tests.fetch.source_server import Asked, Handler, SourceServer, answer, running, serve
-from tests.trainer.storage.fetching import Fetcher, sha256_of
+from tests.trainer.storage.fetching import QUICK, Fetcher, sha256_of
 
 COMMIT = "c0ffee" + "0" * 34
 REPOSITORY = "/api/datasets/team/letters"
@@ -87,6 +87,32 @@ def test_a_folder_is_downloaded_at_one_commit(fetcher: Fetcher, hub: HubServer) 
     assert (path / "deep" / "test.jsonl").read_bytes() == FILES["data/deep/test.jsonl"]
     assert not (path / "README.md").exists()
     assert len(hub.storage.asked) == 3
+
+
+def broken_off(fetcher: Fetcher, hub: HubServer) -> Path:
+    """The first file of a folder, which is whole, after the second one broke off."""
+    hub.storage.behaviours += [serve(), serve(cut_after=5)]
+    fetcher.limits = replace(QUICK, attempts=1)
+    fetcher.refusal("hf://datasets/team/letters/data")
+    fetcher.limits = QUICK
+    (first,) = fetcher.folder.rglob("test.jsonl")
+    return first
+
+
+def test_a_file_that_is_whole_is_not_downloaded_again(fetcher: Fetcher, hub: HubServer) -> None:
+    broken_off(fetcher, hub)
+    fetcher.fetch("hf://datasets/team/letters/data")
+    assert len(hub.storage.asked) == 3
+
+
+@pytest.mark.parametrize("size", [3, len(FILES["data/deep/test.jsonl"])])
+def test_a_file_that_a_crash_of_the_machine_damaged_is_downloaded_again(
+    fetcher: Fetcher, hub: HubServer, size: int
+) -> None:
+    broken_off(fetcher, hub).write_bytes(bytes(size))
+    path = fetcher.fetch("hf://datasets/team/letters/data")
+    assert (path / "deep" / "test.jsonl").read_bytes() == FILES["data/deep/test.jsonl"]
+    assert len(hub.storage.asked) == 4
 
 
 def test_a_whole_repository_is_downloaded(fetcher: Fetcher) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ from puna_trainer.progress import CheckpointNote
 NAME: Final = "checkpoints"
 LATEST: Final = "latest.json"
 BEST: Final = "best.json"
+FEWEST: Final = 2
+"""Checkpoints that are kept until one of them is the best."""
 UNFINISHED: Final = ".unfinished-"
 """Beginning of the names that checkpoints are written under."""
 
@@ -51,9 +54,7 @@ class Store:
         if not others or self.newest_note():
             return None
         inputs = read_json(others[0] / MANIFEST)["inputs"]
-        place = self.folder.with_name(f"{self.folder.name}-{inputs[:8]}")
-        if place.exists():
-            shutil.rmtree(place)
+        place = self._free_place(f"{self.folder.name}-{inputs[:8]}")
         self.folder.replace(place)
         return place
 
@@ -144,6 +145,12 @@ class Store:
         """Return how many checkpoints are kept."""
         return len(self._steps())
 
+    def _free_place(self, name: str) -> Path:
+        """Return a place beside the folder; others of the same inputs may lie there already."""
+        numbered = (f"{name}-{number}" for number in count(2))
+        places = (self.folder.with_name(each) for each in chain((name,), numbered))
+        return next(place for place in places if not place.exists())
+
     def _publish(self, temporary: Path, note: CheckpointNote) -> None:
         synchronize(temporary)
         place = self.folder / note.name
@@ -160,7 +167,9 @@ class Store:
         steps = self._steps()
         later = [path for path in steps if steps[path] > step]
         kept = [path for path in self._by_age() if path not in later]
-        for path in later + [path for path in kept[self._keep :] if not _is(path, best)]:
+        # Without a best one, the newest may be taken back or damaged, and nothing would be left.
+        keep = self._keep if best else max(self._keep, FEWEST)
+        for path in later + [path for path in kept[keep:] if not _is(path, best)]:
             shutil.rmtree(path)
 
     def _by_age(self) -> list[Path]:

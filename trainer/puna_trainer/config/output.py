@@ -75,7 +75,7 @@ class Checkpoints(Document):
     keep: Annotated[int, Field(ge=2, le=100)] = 3
     """Newest checkpoints that are kept, beside the best."""
     save_best_only: bool = False
-    """Keep the best and the newest alone."""
+    """Keep the best and the newest alone; the two newest until one is the best."""
 
 
 class Question(Document):

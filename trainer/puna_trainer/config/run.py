@@ -87,8 +87,16 @@ class Run(Document):
     """Where tensors are computed."""
 
     def stage_names(self) -> tuple[StageName, ...]:
-        """Return the stages to run, in order."""
-        return tuple(stage.name for stage in self.stages) or STAGES_OF[self.task]
+        """Return the stages to run, in order.
+
+        Whatever follows `data` needs the tokenizer that a model to start from brings: taking it is
+        a stage that nobody has to list.
+        """
+        names = tuple(stage.name for stage in self.stages) or STAGES_OF[self.task]
+        if self.model.uri is None or set(names) <= {StageName.DATA, StageName.TOKENIZER}:
+            return names
+        needed = {*names, StageName.TOKENIZER}
+        return tuple(name for name in STAGES_OF[self.task] if name in needed)
 
 
 def read_run(text: str | bytes) -> Run:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from puna_trainer.files import readable
 from puna_trainer.storage.digest import files_below
 from puna_trainer.storage.faults import corrupt
 
@@ -60,8 +61,8 @@ def is_test(path: Path, root: Path) -> bool:
 
 
 def shown(path: Path, root: Path) -> str:
-    """Return how messages name one of a dataset's files."""
-    return path.relative_to(root.parent).as_posix()
+    """Return how messages and documents name one of a dataset's files."""
+    return readable(path.relative_to(root.parent).as_posix())
 
 
 def _endings(names: list[PurePosixPath]) -> str:

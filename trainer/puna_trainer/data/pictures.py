@@ -1,4 +1,4 @@
-"""Pictures: encoded images into one array of bytes."""
+"""Pictures: encoded images upright and in bytes, alone or in one array."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def decode(encoded: Sequence[Path | bytes], names: Sequence[str]) -> Bytes:
     Raises:
         TrainingError: DataCorrupt, naming the first that is damaged or of another size.
     """
-    opened = [_open(image, name) for image, name in zip(encoded, names, strict=True)]
+    opened = [
+        np.atleast_3d(np.asarray(open_picture(image, f"dataset: {name}"), np.uint8))
+        for image, name in zip(encoded, names, strict=True)
+    ]
     if not opened:
         return np.zeros((0, 1, 1, 1), np.uint8)
     height, width = opened[0].shape[:2]
@@ -44,8 +47,12 @@ def decode(encoded: Sequence[Path | bytes], names: Sequence[str]) -> Bytes:
     return images_NCHW
 
 
-def _open(encoded: Path | bytes, name: str) -> Bytes:
-    """Return the pixels of one image (H, W, C)."""
+def open_picture(encoded: Path | bytes, name: str) -> Image.Image:
+    """Return one image upright, gray or in colours, with 8 bits a channel.
+
+    Raises:
+        TrainingError: DataCorrupt, naming it: it is damaged, or no such image.
+    """
     source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     try:
         with warnings.catch_warnings():
@@ -55,14 +62,13 @@ def _open(encoded: Path | bytes, name: str) -> Bytes:
             with Image.open(source) as image:
                 if image.mode.startswith(DEEP):
                     raise corrupt(
-                        f"dataset: {name} has more than 8 bits a channel (mode {image.mode}); "
-                        "bring all images to 8 bits"
+                        f"{name} has more than 8 bits a channel (mode {image.mode}); bring all "
+                        "images to 8 bits"
                     )
                 upright = ImageOps.exif_transpose(image)
-                pixels = upright.convert("L" if upright.mode in GRAY else "RGB")
-                return np.atleast_3d(np.asarray(pixels, np.uint8))
+                return upright.convert("L" if upright.mode in GRAY else "RGB")
     except UnidentifiedImageError as error:
-        raise corrupt(f"dataset: {name} is no image that can be read; remove it") from error
+        raise corrupt(f"{name} is no image that can be read; leave it out") from error
     except (
         OSError,
         SyntaxError,
@@ -70,4 +76,4 @@ def _open(encoded: Path | bytes, name: str) -> Bytes:
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
-        raise corrupt(f"dataset: {name} is damaged or too large: {error}") from error
+        raise corrupt(f"{name} is damaged or too large: {error}") from error

@@ -22,7 +22,7 @@ from puna_trainer.data.images import FILE, prepare_images, read_report
 from puna_trainer.data.labelled import Labelled
 from puna_trainer.data.prepare import REPORT, prepare
 from puna_trainer.data.tables import read_image_tables
-from puna_trainer.files import document_digest, file_digest
+from puna_trainer.files import document_digest, file_digest, readable
 from puna_trainer.stage import StageContext
 from puna_trainer.storage.archive import content_root, unpack
 from puna_trainer.storage.download import Report
@@ -65,14 +65,14 @@ def make_data(run: Run, folder: Path, report: Report) -> dict[str, Any]:
     )
     if root.is_file() and is_archive(root.name):
         root = _unpacked(root, folder / "unpacked", report)
-    report(f"reading {root.name} as {dataset.format}")
+    report(f"reading {readable(root.name)} as {dataset.format}")
     if run.task is Task.IMAGE_CLASSIFICATION:
         return prepare_images(
             _images(run, root),
             folder,
             validation_percent=dataset.validation_percent,
             seed=run.hyperparameters.seed,
-            shown=root.name,
+            shown=readable(root.name),
         )
     return prepare(
         read_documents(dataset, root),

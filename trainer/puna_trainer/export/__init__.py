@@ -1,1 +1,1 @@
-"""Export: model files for transformers and llama.cpp, and the proof that they are the model."""
+"""Export: model files, and the proof that those for llama.cpp are the model."""

@@ -8,6 +8,7 @@ from puna_trainer.config.output import ArtifactType
 from puna_trainer.config.run import Run
 from puna_trainer.config.shape import Shape
 from puna_trainer.export.attestation import Attestation
+from puna_trainer.images.models import Description
 from puna_trainer.progress import Artifact
 
 _FRONT: tuple[str, ...] = (
@@ -17,7 +18,14 @@ _FRONT: tuple[str, ...] = (
     "tags: [llama, gguf, puna]",
     "---",
 )
-"""What model hubs read."""
+"""What model hubs read of a language model."""
+_FRONT_OF_CLASSIFIER: tuple[str, ...] = (
+    "---",
+    "pipeline_tag: image-classification",
+    "tags: [puna]",
+    "---",
+)
+"""What they read of a classifier."""
 
 
 def model_card(
@@ -28,7 +36,7 @@ def model_card(
     metrics: Mapping[str, float],
     attestation: Attestation,
 ) -> str:
-    """Return the card in Markdown.
+    """Return the card of a language model in Markdown.
 
     Args:
         run: what was asked for.
@@ -37,17 +45,66 @@ def model_card(
         metrics: what the evaluation measured.
         attestation: where the weights come from.
     """
-    blocks = (
+    return _joined(
         _FRONT,
         (f"# {run.name}",),
         (_summary(shape),),
         ("## Files", "", *_files(artifacts)),
         ("## Measured", "", *_metrics(metrics)),
-        ("## Training", "", *_training(run)),
+        ("## Training", "", *_training(run), *_preparation(run)),
         ("## Where it comes from", "", *_origin(attestation)),
         ("## Limits", "", *_limits(shape)),
     )
+
+
+def classifier_card(
+    run: Run,
+    description: Description,
+    artifact: Artifact,
+    *,
+    metrics: Mapping[str, float],
+    attestation: Attestation,
+) -> str:
+    """Return the card of a classifier in Markdown.
+
+    Args:
+        run: what was asked for.
+        description: the network and its classes.
+        artifact: its folder.
+        metrics: what the evaluation measured.
+        attestation: where the weights come from.
+    """
+    colours = "gray" if description.channels == 1 else "colours"
+    size = f"{description.width} x {description.height} pixels in {colours}"
+    summary = (
+        f"A classifier of images of {size}: {description.name}. It tells "
+        f"{len(description.classes)} classes apart, which `config.json` names."
+    )
+    limits = (
+        "It tells one of its classes of every image, also of one that shows none of them, and "
+        "repeats what was in its data, mistakes included. Images of another size are brought to "
+        "that of its own."
+    )
+    return _joined(
+        _FRONT_OF_CLASSIFIER,
+        (f"# {run.name}",),
+        (summary,),
+        ("## Files", "", *_layout(artifact)),
+        ("## Measured", "", *_metrics(metrics)),
+        ("## Training", "", *_training(run)),
+        ("## Where it comes from", "", *_origin(attestation)),
+        ("## Limits", "", limits),
+    )
+
+
+def _joined(*blocks: Sequence[str]) -> str:
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def _layout(artifact: Artifact) -> Iterator[str]:
+    yield "| folder | type | MB |"
+    yield "|---|---|---|"
+    yield f"| {artifact.path} | {artifact.type} | {artifact.size_bytes / 1e6:.1f} |"
 
 
 def _summary(shape: Shape) -> str:
@@ -101,12 +158,15 @@ def _metrics(metrics: Mapping[str, float]) -> Iterator[str]:
 def _training(run: Run) -> Iterator[str]:
     chosen = run.hyperparameters
     yield f"- data: `{run.dataset.uri}` ({run.dataset.format})"
-    yield f"- duplicates left out: {'yes' if run.preparation.deduplicate else 'no'}"
-    yield f"- personal data replaced: {'yes' if run.preparation.redact else 'no'}"
     yield (
         f"- {chosen.epochs} epochs, {chosen.batch_size} examples a step, {chosen.optimizer}, "
         f"{chosen.schedule} schedule"
     )
+
+
+def _preparation(run: Run) -> Iterator[str]:
+    yield f"- duplicates left out: {'yes' if run.preparation.deduplicate else 'no'}"
+    yield f"- personal data replaced: {'yes' if run.preparation.redact else 'no'}"
 
 
 def _origin(attestation: Attestation) -> Iterator[str]:

@@ -16,11 +16,12 @@ from puna_trainer.config.shape import Shape
 from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
 from puna_trainer.export.vocabulary import Vocabulary
+from puna_trainer.language import hub_layout
 from puna_trainer.tensors import write_tensors
 
 WEIGHTS: Final = "model.safetensors"
-TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-"""Files of a tokenizer; the last lies in folders of newer releases, beside or inside the second."""
+TOKENIZER_FILES: Final = (*hub_layout.TOKENIZER_FILES, hub_layout.CHAT_TEMPLATE)
+"""Files of a tokenizer; not every folder has the last."""
 
 
 def model_config(shape: Shape, vocabulary: Vocabulary) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -23,8 +21,10 @@ from puna_trainer.export.vocabulary import Vocabulary, vocabulary_of
 from puna_trainer.files import read_json
 from puna_trainer.language import hub_layout
 from puna_trainer.language.corpus import TOKENIZER
+from puna_trainer.language.trained import is_about_start
 from puna_trainer.progress import CheckpointNote
 from puna_trainer.stage import StageContext
+from puna_trainer.tensors import weights_digest
 
 SPACE: Final = " "
 """A text without words: all that a tokenizer adds to it stands around one token."""
@@ -44,29 +44,24 @@ class Trained:
     """Where the weights are from; absent if the run did not train."""
 
     def digest(self) -> str:
-        """Return the SHA-256 of the weights: names, and values in float32."""
-        digest = hashlib.sha256()
-        for name, weight in sorted(self.weights.items()):
-            digest.update(name.encode())
-            digest.update(weight.detach().to("cpu", torch.float32).contiguous().numpy().data)
-        return digest.hexdigest()
+        """Return the SHA-256 of the weights."""
+        return weights_digest(self.weights)
 
 
 def read_trained(context: StageContext) -> Trained:
-    """Return the model of the best checkpoint; without a checkpoint that of `model.uri`.
+    """Return the model of the best checkpoint, or that of `model.uri` if the run learns nothing.
 
     Raises:
-        TrainingError: there is neither, or the tokenizer cannot go into a GGUF.
+        TrainingError: there is none, or the tokenizer cannot go into a GGUF.
     """
     folder, run = context.folder, context.run
     store = Store(folder / CHECKPOINTS, run.checkpoint, None)
-    note = store.best_note()
+    note = None if is_about_start(run) else store.best_note()
     if note is not None:
         shape = Shape(**read_description(store.folder / note.name)["shape"])
         weights = read_weights(store.folder / note.name)
     elif run.model.uri:
         start = hub_layout.fetch_start(run.model.uri, folder, context.reporter.message)
-        hub_layout.adopt_tokenizer(start, folder / TOKENIZER)
         shape = hub_layout.read_shape(start)
         weights = hub_layout.read_weights(start, shape)
     else:
@@ -86,7 +81,7 @@ def read_vocabulary(folder: Path, *, rows: int) -> Vocabulary:
         TrainingError: it cannot go into a GGUF.
     """
     config: dict[str, Any] = read_json(folder / "tokenizer_config.json") or {}
-    template = folder / "chat_template.jinja"
+    template = folder / hub_layout.CHAT_TEMPLATE
     if template.is_file():
         config["chat_template"] = template.read_text(encoding="utf-8")
     file = folder / "tokenizer.json"

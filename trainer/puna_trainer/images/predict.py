@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from puna_trainer.config.document import Document
-from puna_trainer.errors import TrainingError
-from puna_trainer.exits import FailureReason
+from puna_trainer.data.pictures import open_picture
+from puna_trainer.files import readable
 from puna_trainer.images.artifact import read_classifier
 from puna_trainer.images.models import Description
 
@@ -43,7 +43,7 @@ def predict_files(folder: Path, files: Sequence[Path]) -> Iterator[Prediction]:
         probabilities = dict(zip(description.classes, shares, strict=True))
         label = max(probabilities, key=lambda name: probabilities[name])
         yield Prediction(
-            file=str(file),
+            file=readable(str(file)),
             label=label,
             probability=probabilities[label],
             probabilities=probabilities,
@@ -54,15 +54,9 @@ def read_image(file: Path, wanted: Description) -> torch.Tensor:
     """Return an image as bytes (C, H, W), in the colours and the size that a classifier takes.
 
     Raises:
-        TrainingError: DataCorrupt, it is none.
+        TrainingError: DataCorrupt, it is none, or none that could be learned from.
     """
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("L" if wanted.channels == 1 else "RGB")
-    except (OSError, UnidentifiedImageError) as error:
-        raise TrainingError(
-            FailureReason.DATA_CORRUPT, f"{file}: no image can be read from it: {error}"
-        ) from error
+    image = open_picture(file, str(file)).convert("L" if wanted.channels == 1 else "RGB")
     if image.size != (wanted.width, wanted.height):
         image = image.resize((wanted.width, wanted.height), Image.Resampling.BILINEAR)
     pixels_HWC = np.array(image).reshape(wanted.height, wanted.width, wanted.channels)

@@ -11,7 +11,7 @@ from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
 from puna_trainer.language.batches import window_count
 from puna_trainer.language.codec import Codec, load_codec
-from puna_trainer.language.hub_layout import adopt_tokenizer, fetch_start, read_shape
+from puna_trainer.language.hub_layout import fetch_start, read_shape
 from puna_trainer.language.tokenizer import tokenizer_hash
 from puna_trainer.language.tokens import Part, TokenFile, make_token_file
 from puna_trainer.stage import StageContext
@@ -55,8 +55,6 @@ def _open(context: StageContext, parts: tuple[Part, ...]) -> Corpus:
     uri, folder = context.run.model.uri, context.folder
     start = fetch_start(uri, folder, tell) if uri else None
     shape = read_shape(start) if start else shape_of(context.run.model)
-    if start and not (folder / TOKENIZER / "tokenizer.json").is_file():
-        adopt_tokenizer(start, folder / TOKENIZER)
     codec = load_codec(folder / TOKENIZER)
     if codec.size > shape.vocabulary_size:
         raise TrainingError(

@@ -33,7 +33,7 @@ from puna_trainer.language.generate import Sampler, greedy
 from puna_trainer.language.loss import mean_loss, perplexity_of
 from puna_trainer.language.python_code import Opening, completed, openings, parses
 from puna_trainer.language.tokens import Part, TokenFile, read_texts, selection_of
-from puna_trainer.language.trained import best_model
+from puna_trainer.language.trained import model_of
 from puna_trainer.language.writers import Writer, bigram_writer, model_writer
 from puna_trainer.optimizer import non_finite_measure
 from puna_trainer.randomness import generator
@@ -58,14 +58,16 @@ enough for a bigram not to go round in circles."""
 def evaluate(context: StageContext) -> None:
     """Measure the best checkpoint; `evaluation.json` is what is left.
 
+    A run that learns nothing measures the model that it names.
+
     Raises:
         TrainingError: EvaluationRegressed, after the report was written; NonFiniteLoss; BadConfig,
-            there is no checkpoint.
+            there is no such model.
     """
     run, device = context.run, context.device
     # One process evaluates, whoever waits for it.
     corpus = open_corpus(replace(context, group=ProcessGroup()), Part.TRAIN, Part.HELD_OUT)
-    note, model = best_model(context.folder, device)
+    note, model = model_of(run, corpus.start, device)
     held_out = corpus.parts[Part.HELD_OUT]
     loss = mean_loss(
         model,
@@ -76,11 +78,11 @@ def evaluate(context: StageContext) -> None:
         dtype=compute_type(run.hyperparameters.precision, device),
         group=ProcessGroup(),
         look=lambda done, count: context.reporter.message(
-            f"measuring the best checkpoint: {done} of {count} windows"
+            f"measuring the model: {done} of {count} windows"
         ),
     )
     if not math.isfinite(loss):
-        raise non_finite_measure("the loss of the best checkpoint on the held-out text", loss)
+        raise non_finite_measure("the loss of the model on the held-out text", loss)
     context.reporter.message("counting pairs of tokens")
     bigram = Bigram.of(corpus.parts[Part.TRAIN].ids_N[:BIGRAM_TOKENS], model.shape.vocabulary_size)
     writers = (model_writer(model, corpus.codec), bigram_writer(bigram, corpus.codec))

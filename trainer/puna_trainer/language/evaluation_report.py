@@ -65,10 +65,10 @@ class Comparison(Document):
 
 
 class EvaluationReport(Document):
-    """Everything that was measured of the best checkpoint, on text that nothing was chosen by."""
+    """Everything that was measured of a model, on text that nothing was chosen by."""
 
-    checkpoint: CheckpointNote
-    """What was measured."""
+    checkpoint: CheckpointNote | None = None
+    """What was measured; absent if it is the model that the run names."""
     documents: int
     """Held-out documents."""
     tokens: int

@@ -7,7 +7,7 @@ would be another one here and in llama.cpp.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +20,12 @@ from puna_trainer.config.shape import Shape
 from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
 from puna_trainer.files import read_json
+from puna_trainer.language.model import Llama
 from puna_trainer.storage.fetch import fetch
 
 FIELD: Final = "model.uri"
+CHAT_TEMPLATE: Final = "chat_template.jinja"
+"""File that newer releases keep the chat template in, beside or inside `tokenizer_config.json`."""
 TOKENIZER_FILES: Final = ("tokenizer_config.json", "tokenizer.json")
 PLAIN: Final[dict[str, Any]] = {
     "attention_bias": False,
@@ -46,12 +49,15 @@ def fetch_start(uri: str, output: Path, report: Callable[[str], None]) -> Path:
 
 
 def adopt_tokenizer(folder: Path, destination: Path) -> None:
-    """Copy the tokenizer of a folder.
+    """Copy the tokenizer of a folder, with its chat template.
 
     Raises:
         TrainingError: there is none.
     """
     destination.mkdir(parents=True, exist_ok=True)
+    (destination / CHAT_TEMPLATE).unlink(missing_ok=True)
+    if (folder / CHAT_TEMPLATE).is_file():
+        shutil.copyfile(folder / CHAT_TEMPLATE, destination / CHAT_TEMPLATE)
     for name in TOKENIZER_FILES:
         if not (folder / name).is_file():
             raise _refused(f"the folder holds no {name}")
@@ -102,7 +108,7 @@ def read_weights(folder: Path, shape: Shape) -> dict[str, Tensor]:
     """Return the weights of a folder in float32, by name.
 
     Raises:
-        TrainingError: files are missing or damaged.
+        TrainingError: files are missing or damaged, or hold a model of another shape.
     """
     index = read_json(folder / "model.safetensors.index.json")
     names = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
@@ -114,11 +120,29 @@ def read_weights(folder: Path, shape: Shape) -> dict[str, Tensor]:
             raise _refused(f"{name} cannot be read: {error}") from error
     if shape.tie_embeddings:
         weights.pop("lm_head.weight", None)
-    return {
-        name: tensor.to(torch.float32)
-        for name, tensor in weights.items()
-        if not name.endswith("rotary_emb.inv_freq")  # of old versions; a function of the shape
-    }
+    for name in [name for name in weights if name.endswith("rotary_emb.inv_freq")]:
+        del weights[name]  # of old versions; a function of the shape
+    _check(weights, shape)
+    return {name: tensor.to(torch.float32) for name, tensor in weights.items()}
+
+
+def _check(weights: Mapping[str, Tensor], shape: Shape) -> None:
+    """Refuse weights that are not those of a model of this shape."""
+    with torch.device("meta"):
+        wanted = Llama(shape).state_dict()
+    for name in sorted(wanted.keys() | weights.keys()):
+        if name not in weights:
+            raise _refused(f"the weights have no {name}, and by config.json there is one")
+        if name not in wanted:
+            raise _refused(f"the weights have {name}, and by config.json there is none")
+        if weights[name].shape != wanted[name].shape:
+            raise _refused(
+                f"{name} is {_size(weights[name])}, and by config.json it is {_size(wanted[name])}"
+            )
+
+
+def _size(tensor: Tensor) -> str:
+    return " x ".join(map(str, tensor.shape))
 
 
 def _refused(message: str) -> TrainingError:

@@ -21,6 +21,7 @@ from puna_trainer.errors import TrainingError
 from puna_trainer.exits import FailureReason
 from puna_trainer.files import file_digest, read_json, write_json
 from puna_trainer.language.codec import Codec
+from puna_trainer.storage.atomic import replacing
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -123,8 +124,9 @@ def make_token_file(
     }
     path = folder / f"{part}.tokens"
     note = read_json(_note_of(path))
-    if note is None or note["madeFrom"] != made_from:
+    if note is None or note["madeFrom"] != made_from or not _is_whole(path, note):
         folder.mkdir(parents=True, exist_ok=True)
+        _note_of(path).unlink(missing_ok=True)  # else it would speak of other ids
         kind = SMALL if codec.size <= np.iinfo(SMALL).max + 1 else LARGE
         counts = _write(read_texts(selection), path, codec, kind, tell)
         write_json(_note_of(path), {"madeFrom": made_from, "dtype": kind.str, **counts})
@@ -152,6 +154,11 @@ def _note_of(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
+def _is_whole(path: Path, note: dict[str, Any]) -> bool:
+    size = note["tokens"] * np.dtype(note["dtype"]).itemsize
+    return path.is_file() and path.stat().st_size == size
+
+
 def _write(
     texts: Iterable[str],
     path: Path,
@@ -161,7 +168,7 @@ def _write(
 ) -> dict[str, int]:
     documents = tokens = text_bytes = 0
     remaining = iter(texts)
-    with path.open("wb") as stream:
+    with replacing(path) as stream:
         while batch := list(islice(remaining, DOCUMENTS_AT_ONCE)):
             tell(f"encoding {path.stem}: {documents} documents, {tokens} tokens")
             for text, ids in zip(batch, codec.encode_documents(batch), strict=True):

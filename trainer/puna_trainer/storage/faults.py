@@ -9,6 +9,7 @@ from pathlib import Path
 
 from puna_trainer.errors import TrainingError, output_failure
 from puna_trainer.exits import FailureReason
+from puna_trainer.files import readable
 
 
 class BrokenOffError(Exception):
@@ -23,7 +24,7 @@ class BrokenOffError(Exception):
 
 def corrupt(message: str) -> TrainingError:
     """Return the failure that data in another form than promised mean."""
-    return TrainingError(FailureReason.DATA_CORRUPT, message)
+    return TrainingError(FailureReason.DATA_CORRUPT, readable(message))
 
 
 def unusable(message: str) -> TrainingError:

@@ -148,16 +148,17 @@ class _Transfer:
             target = self.folder / CONTENT / file.path
             partial = Partial(self.folder / "parts" / _file_key(file))
             done = partial.path.with_suffix(".done")
-            if done.exists() and target.exists():
+            if digest := _digest_if_whole(target, done):
                 resumed = True
-                digests[file.path] = file_digest(target)
+                digests[file.path] = digest
             else:
                 resumed |= partial.size() > 0
                 digests[file.path] = self._one(file, partial, left)
                 with writing(target.parent):
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    partial.path.replace(target)
-                    done.touch()
+                    publish(partial.path, target)
+                    with replacing(done) as stream:
+                        stream.write(digests[file.path].encode())
                     partial.discard()
             if left is not None:
                 left -= target.stat().st_size
@@ -239,6 +240,14 @@ def _published(
         record["sha256"],
     }
     return path if whole and wanted else None
+
+
+def _digest_if_whole(target: Path, done: Path) -> str | None:
+    """Return the digest of a file that is what came; a crash of the machine may have damaged it."""
+    if not (target.exists() and done.exists()):
+        return None
+    digest = file_digest(target)
+    return digest if done.read_text() == digest else None
 
 
 def _content(destination: Path, *, is_folder: bool) -> Path:
