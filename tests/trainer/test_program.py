@@ -117,6 +117,11 @@ def test_sigterm_saves_and_ends_with_143(tmp_path: Path) -> None:
         ({"model": {}}, FailureReason.BAD_CONFIG, "model.name"),
         ({"device": "cuda"}, FailureReason.BAD_CONFIG, "device"),
         (
+            {"device": "auto", "hyperparameters": {"precision": "float16"}},
+            FailureReason.BAD_CONFIG,
+            "hyperparameters.precision",
+        ),
+        (
             {"dataset": {"uri": "file:///nowhere/at/all", "format": "idx"}},
             FailureReason.BAD_CONFIG,
             "dataset.uri",

@@ -13,7 +13,7 @@ from typing import Final
 from puna_trainer.checkpoint.lock import attempt_of, hold
 from puna_trainer.config.output import StageName
 from puna_trainer.config.run import Run
-from puna_trainer.device import choose_device
+from puna_trainer.device import check_precision, choose_device
 from puna_trainer.distributed import join
 from puna_trainer.errors import Interrupted
 from puna_trainer.exits import EXIT_OF, Exit, FailureReason
@@ -45,6 +45,7 @@ def execute(run: Run, environment: Mapping[str, str], stop: StopSignal) -> Resul
             if StageName.EXPORT in run.stage_names():
                 require_llama(run.export)
             device = choose_device(run.device, environment)
+            check_precision(run.hyperparameters.precision, device)
             group = join(environment, folder, device)
             opened.callback(group.leave)
             if group.is_first:
