@@ -82,7 +82,10 @@ def failed(reporter: Reporter, error: Exception) -> Result:
 
 
 def _leave(run: Run, folder: Path, reporter: Reporter, result: Result) -> None:
-    """Close the logs, and write `result.json` and `report.html`, each if the volume takes it."""
+    """Close the logs, and write `result.json` and `report.html`, each if that is possible.
+
+    How the run ended is decided: a page that cannot be made changes nothing about it.
+    """
     for name, write in (
         ("logs", reporter.close),
         ("result.json", partial(write_result, result, folder)),
@@ -92,6 +95,8 @@ def _leave(run: Run, folder: Path, reporter: Reporter, result: Result) -> None:
             write()
         except OSError as error:
             LOG.error(f"{name} cannot be written: {error}")  # noqa: TRY400 - said whole
+        except Exception:
+            LOG.exception(f"{name} cannot be written")
 
 
 def _document(run: Run) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from fnmatch import fnmatchcase
@@ -61,7 +62,12 @@ def is_test(path: Path, root: Path) -> bool:
 
 def shown(path: Path, root: Path) -> str:
     """Return how messages name one of a dataset's files."""
-    return path.relative_to(root.parent).as_posix()
+    return writable(path.relative_to(root.parent).as_posix())
+
+
+def writable(name: str) -> str:
+    r"""Return the name of a file or folder as text; bytes of it that are no UTF-8 become \xe9."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _endings(names: list[PurePosixPath]) -> str:

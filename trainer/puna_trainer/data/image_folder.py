@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from puna_trainer.data.files import data_files, shown
+from puna_trainer.data.files import data_files, shown, writable
 from puna_trainer.data.labelled import Labelled, Part
 from puna_trainer.data.pictures import decode
 from puna_trainer.storage.faults import corrupt
@@ -38,7 +38,9 @@ def read_image_folder(root: Path) -> Labelled:
     everything = [path for found in paths.values() for path in found]
     images_NCHW = decode(everything, [shown(path, root) for path in everything])
     labels = [
-        path.relative_to(root / part).parts[0] for part, found in paths.items() for path in found
+        writable(path.relative_to(root / part).parts[0])
+        for part, found in paths.items()
+        for path in found
     ]
     count = len(paths[TRAIN])
     train = Part(images_NCHW[:count], tuple(labels[:count]))
