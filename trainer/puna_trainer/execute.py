@@ -14,7 +14,7 @@ from puna_trainer.checkpoint.lock import attempt_of, hold
 from puna_trainer.config.output import StageName
 from puna_trainer.config.run import Run
 from puna_trainer.device import check_precision, choose_device
-from puna_trainer.distributed import join
+from puna_trainer.distributed import Look, join
 from puna_trainer.errors import Interrupted
 from puna_trainer.exits import EXIT_OF, Exit, FailureReason
 from puna_trainer.export.requirements import require_llama
@@ -46,7 +46,7 @@ def execute(run: Run, environment: Mapping[str, str], stop: StopSignal) -> Resul
                 require_llama(run.export)
             device = choose_device(run.device, environment)
             check_precision(run.hyperparameters.precision, device)
-            group = join(environment, folder, device)
+            group = join(environment, folder, device, _look(run, stop))
             opened.callback(group.leave)
             if group.is_first:
                 opened.enter_context(hold(folder, attempt_of(environment)))
@@ -79,6 +79,18 @@ def failed(reporter: Reporter, error: Exception) -> Result:
         return reporter.result(Exit.BUG, FailureReason.BUG, message)
     LOG.error(failure.message)
     return reporter.result(EXIT_OF[failure.reason], failure.reason, failure.message)
+
+
+def _look(run: Run, stop: StopSignal) -> Look:
+    """Return what processes that wait for each other do: all hear the signal, the first tells."""
+    reporter = Reporter(run, None, write=_print, clock=time.monotonic)
+
+    def look(rank: int, message: str) -> None:
+        stop.check()
+        if rank == 0:
+            reporter.before(run.stage_names()[0], message)
+
+    return look
 
 
 def _leave(run: Run, folder: Path, reporter: Reporter, result: Result) -> None:
