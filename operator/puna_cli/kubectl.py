@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,10 @@ from typing import Any
 from puna_cli.errors import CommandError
 
 FIELD_MANAGER = "puna-cli"
+
+
+class KubectlError(CommandError):
+    """kubectl failed, or took too long; with what it said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Kubectl:
         """Standard output of one call.
 
         Raises:
-            CommandError: it failed, or took too long; with what it said.
+            KubectlError: it failed, or took too long.
         """
         command = [str(self.binary), f"--kubeconfig={self.kubeconfig}", *args]
         try:
@@ -33,23 +37,45 @@ class Kubectl:
                 command, input=text, capture_output=True, text=True, check=False, timeout=seconds
             )
         except subprocess.TimeoutExpired as error:
-            raise CommandError(
+            raise KubectlError(
                 f"kubectl {' '.join(args)}: no end within {seconds:.0f} s"
             ) from error
         if done.returncode != 0:
-            raise CommandError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
+            raise KubectlError(f"kubectl {' '.join(args)}: {done.stderr.strip()}")
         return done.stdout
+
+    def lines(self, *args: str) -> Iterator[str]:
+        """Lines of one call as they come, for as long as it takes.
+
+        Raises:
+            KubectlError: it failed, after these lines.
+        """
+        command = [str(self.binary), f"--kubeconfig={self.kubeconfig}", *args]
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+        ) as process:
+            assert process.stdout is not None  # noqa: S101 - it was asked for
+            assert process.stderr is not None  # noqa: S101 - likewise
+            yield from process.stdout
+            said = process.stderr.read()
+        if process.returncode != 0:
+            raise KubectlError(f"kubectl {' '.join(args)}: {said.strip()}")
 
     def show(self, *args: str) -> None:
         """Let one call write to this program's own output, for as long as it takes.
 
         Raises:
-            CommandError: it failed.
+            KubectlError: it failed.
         """
         command = [str(self.binary), f"--kubeconfig={self.kubeconfig}", *args]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
         if done.returncode != 0:
-            raise CommandError(f"kubectl {' '.join(args)}: exit status {done.returncode}")
+            raise KubectlError(f"kubectl {' '.join(args)}: exit status {done.returncode}")
 
     def apply(self, manifests: Iterable[dict[str, Any]]) -> None:
         """Server-side apply of all objects in one call."""

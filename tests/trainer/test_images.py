@@ -19,6 +19,7 @@ from puna_trainer.distributed import ProcessGroup
 from puna_trainer.errors import Interrupted, TrainingError
 from puna_trainer.exits import Exit, FailureReason
 from puna_trainer.files import read_json
+from puna_trainer.images.alone import check_parts
 from puna_trainer.images.augment import augment, choices
 from puna_trainer.images.evaluate import evaluate
 from puna_trainer.images.models import Description, build
@@ -72,6 +73,50 @@ def test_the_loss_falls_on_64_images(tmp_path: Path, optimizer: str) -> None:
 def test_every_model_learns(tmp_path: Path, name: str) -> None:
     found = fitted(run_of(tmp_path, model={"name": name}, hyperparameters={"epochs": 1}))
     assert sum(found.losses[-3:]) < sum(found.losses[:3])
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told"),
+    [
+        ({"batchSize": 7}, "batchSize: with 7 a part .*training images: 15, .*; use 6$"),
+        ({"batchSize": 8, "accumulationSteps": 4}, "batchSize: with 8 .*; use 16$"),
+        ({"batchSize": 5, "accumulationSteps": 5}, "batchSize: with 5 .*; use 15$"),
+        ({"batchSize": 8, "accumulationSteps": 8}, "use fewer accumulationSteps"),
+    ],
+)
+def test_a_network_that_learns_from_no_image_alone_is_refused_batches_that_leave_one(
+    tmp_path: Path, chosen: dict[str, int], told: str
+) -> None:
+    run = run_of(tmp_path, model={"name": "resnet18"}, hyperparameters=chosen)
+    with pytest.raises(TrainingError, match=told) as caught:
+        fitted(run, data=image_data(train=15))
+    assert caught.value.reason is FailureReason.BAD_CONFIG
+    assert not (tmp_path / "checkpoints" / "latest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"batchSize": 6}, {"batchSize": 16, "accumulationSteps": 4}, {"batchSize": 7, "maxSteps": 2}],
+    ids=["three are left", "parts of three", "ends before one is left"],
+)
+def test_a_network_that_learns_from_no_image_alone_takes_other_batches(
+    tmp_path: Path, chosen: dict[str, int]
+) -> None:
+    chosen = {"epochs": 1} | chosen
+    run = run_of(tmp_path, model={"name": "resnet18"}, hyperparameters=chosen)
+    assert fitted(run, data=image_data(train=15)).losses
+
+
+def test_images_alone_are_refused_of_all_processes_and_to_small_images_only() -> None:
+    def checked(side: int, processes: int) -> None:
+        wanted = Description(ImageModel.RESNET18, 1, side, side, ("0", "1"))
+        chosen = Hyperparameters(batch_size=6)
+        check_parts(wanted, 15, chosen, total_steps=9, processes=processes)
+
+    checked(32, processes=1)
+    checked(33, processes=2)
+    with pytest.raises(TrainingError, match="parts of a batch: 2"):
+        checked(32, processes=2)
 
 
 def test_bfloat16_learns_as_well_and_keeps_weights_in_float32(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,15 +31,22 @@ LOST = failed(FailureReason.RANK_LOST)
 FULL = failed(FailureReason.OUT_OF_MEMORY)
 
 
-def launched(path: Path, termination: Path) -> subprocess.Popen[str]:
-    """Two processes, with the variables that the operator gives."""
-    port = free_port()
+def launched(
+    path: Path,
+    termination: Path,
+    *,
+    nodes: int = 1,
+    node: int = 0,
+    processes: int = 2,
+    port: int | None = None,
+) -> subprocess.Popen[str]:
+    """The processes of a Pod, with the variables that the operator gives."""
     variables = {
-        "PET_NNODES": "1",
-        "PET_NPROC_PER_NODE": "2",
-        "PET_NODE_RANK": "0",
+        "PET_NNODES": str(nodes),
+        "PET_NPROC_PER_NODE": str(processes),
+        "PET_NODE_RANK": str(node),
         "PET_MASTER_ADDR": "127.0.0.1",
-        "PET_MASTER_PORT": str(port),
+        "PET_MASTER_PORT": str(port or free_port()),
         "OMP_NUM_THREADS": "1",
         "PUNA_TERMINATION_LOG": str(termination),
     }
@@ -68,6 +76,37 @@ def test_sigterm_saves_and_ends_with_143(tmp_path: Path) -> None:
     assert ended.result.checkpoint is not None
     assert ended.result.checkpoint.step == ended.result.step
     assert read_note(checkpoints / ended.result.checkpoint.name) == ended.result.checkpoint
+
+
+def test_a_pod_that_waits_for_another_hears_the_signal(tmp_path: Path) -> None:
+    termination = tmp_path / "termination.json"
+    port = free_port()
+    process = launched(run_file(tmp_path), termination, nodes=2, port=port)
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not listens(port):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == Exit.INTERRUPTED
+    process.communicate()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as asked:
+        return asked.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_two_pods_find_each_other_and_end_as_one(tmp_path: Path) -> None:
+    path, port = run_file(tmp_path), free_port()
+    ends = [tmp_path / f"termination-{node}.json" for node in range(2)]
+    pods = [
+        launched(path, end, nodes=2, node=node, processes=1, port=port)
+        for node, end in enumerate(ends)
+    ]
+    for pod, end in zip(pods, ends, strict=True):
+        ended = finished(pod, end)
+        assert ended.code == Exit.DONE, ended.log
 
 
 def test_what_is_refused_ends_with_its_reason(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,6 +21,7 @@ from puna_trainer.exits import EXIT_OF, Exit, FailureReason
 from puna_trainer.files import read_json
 from puna_trainer.reporting.log import read_log
 from puna_trainer.stop import StopSignal
+from tests.ports import free_port
 from tests.trainer.digits import fitted, image_data, run_of, write_idx
 from tests.trainer.processes import FORKS, LIMIT_SECONDS, Running, carried_out, start
 from tests.trainer.stops import StopAfter
@@ -163,12 +165,72 @@ def test_a_lost_process_ends_the_other_which_says_so(tmp_path: Path) -> None:
     assert [running.end() for running in pair(run)] == [Exit.DONE, Exit.DONE]
 
 
-@pytest.mark.parametrize("variables", [{}, {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}])
+def place(rank: int, how: str) -> dict[str, str]:
+    """The variables of one of two processes, which meet in the output folder or at a port."""
+    found = {"WORLD_SIZE": "2", "RANK": str(rank)}
+    if how == "port":
+        found |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    return found
+
+
+@pytest.mark.parametrize("how", ["folder", "port"])
+@pytest.mark.parametrize(("rank", "told"), [(0, "rank 1 did not come"), (1, "the first one")])
 def test_processes_that_do_not_meet_say_another_thing_than_one_that_lost_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, rank: int, told: str
 ) -> None:
     monkeypatch.setattr("puna_trainer.distributed.MEETING_SECONDS", 0.5)
-    with pytest.raises(TrainingError) as caught:
-        join({"WORLD_SIZE": "2", "RANK": "1"} | variables, tmp_path, torch.device("cpu"))
+    monkeypatch.setattr("puna_trainer.distributed.ATTEMPT_SECONDS", 0.2)
+    with pytest.raises(TrainingError, match=told) as caught:
+        join(place(rank, how), tmp_path, torch.device("cpu"))
     assert caught.value.reason is FailureReason.RANK_MISSING
     assert EXIT_OF[caught.value.reason] is Exit.TEMPORARY
+
+
+@pytest.mark.parametrize("how", ["folder", "port"])
+def test_a_process_that_waits_for_others_says_so_and_hears_the_signal(
+    tmp_path: Path, how: str
+) -> None:
+    first = start(run_of(tmp_path), environment=place(0, how))
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not (first.output.exists() and first.progress):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (line,) = {item.message for item in first.progress}
+    assert line == "waiting for the other processes of this run"
+    assert first.process.pid is not None
+    os.kill(first.process.pid, signal.SIGTERM)
+    assert first.end(20) == Exit.INTERRUPTED
+
+
+@pytest.mark.parametrize("how", ["folder", "port"])
+def test_a_process_that_looks_for_the_first_hears_the_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr("puna_trainer.distributed.ATTEMPT_SECONDS", 0.2)
+    stop = StopAfter(2)
+
+    def look(_rank: int, _message: str) -> None:
+        stop.check()
+
+    with pytest.raises(Interrupted):
+        join(place(1, how), tmp_path, torch.device("cpu"), look)
+
+
+def _work_alone(folder: str, rank: int) -> None:
+    """Meet as one of two; the second works alone for longer than they may take to connect."""
+    connecting = timedelta(seconds=2)
+    with patch("puna_trainer.distributed.CONNECTING", connecting):
+        group = join(place(rank, "folder"), Path(folder), torch.device("cpu"))
+    time.sleep(rank * 2 * connecting.total_seconds())
+    group.wait()
+    group.leave()
+    os._exit(Exit.DONE)
+
+
+def test_processes_that_have_met_wait_for_one_that_works_alone(tmp_path: Path) -> None:
+    processes = [FORKS.Process(target=_work_alone, args=(str(tmp_path), rank)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(LIMIT_SECONDS)
+    assert [process.exitcode for process in processes] == [Exit.DONE, Exit.DONE]

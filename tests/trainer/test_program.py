@@ -118,6 +118,11 @@ def test_sigterm_saves_and_ends_with_143(tmp_path: Path) -> None:
         ({"model": {}}, FailureReason.BAD_CONFIG, "model.name"),
         ({"device": "cuda"}, FailureReason.BAD_CONFIG, "device"),
         (
+            {"device": "auto", "hyperparameters": {"precision": "float16"}},
+            FailureReason.BAD_CONFIG,
+            "hyperparameters.precision",
+        ),
+        (
             {"dataset": {"uri": "file:///nowhere/at/all", "format": "idx"}},
             FailureReason.BAD_CONFIG,
             "dataset.uri",
@@ -132,6 +137,17 @@ def test_what_is_wrong_is_said_with_its_reason_and_field(
     assert ended.code == ended.result.exit_code != 0
     assert field in ended.result.message
     assert field in ended.log
+
+
+def test_a_run_is_done_although_its_report_cannot_be_made(tmp_path: Path) -> None:
+    path = run_file(tmp_path, stages=[{"name": "data"}])
+    left = tmp_path / "run" / "evaluation.json"
+    left.parent.mkdir()
+    left.write_text('{"classes": [{}]}')
+    done = program(str(path), folder=tmp_path)
+    assert (done.code, done.result.exit_code) == (Exit.DONE, Exit.DONE), done.log
+    assert "report.html cannot be written" in done.log
+    assert (tmp_path / "run" / "result.json").exists()
 
 
 def test_a_file_that_is_not_there_is_a_wrong_configuration(tmp_path: Path) -> None:

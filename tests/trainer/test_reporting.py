@@ -250,3 +250,15 @@ def test_a_page_shows_what_came_from_outside_as_text() -> None:
     shown = page(run, result, [], {})
     assert "<script>" not in shown
     assert "BadConfig" in shown
+
+
+def test_a_page_shows_classes_whose_names_are_signs_of_mathematics() -> None:
+    run = run_of(Path("/nowhere"), evaluation={})
+    result = reporter_in(None, Clock(), []).result(Exit.DONE)
+    names = ("$", "$$", "$x^$")
+    evaluation = {
+        "classes": [{"name": name} for name in names],
+        "confusion": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    }
+    shown = page(run, result, [], evaluation)
+    assert all(f"<!-- {name} -->" in shown for name in names)

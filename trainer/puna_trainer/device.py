@@ -49,6 +49,20 @@ def choose_device(asked: Device, environment: Mapping[str, str]) -> torch.device
     return chosen
 
 
+def check_precision(asked: Precision, device: torch.device) -> None:
+    """Refuse numbers that a device is not to compute with.
+
+    Raises:
+        TrainingError: BadConfig, float16 is asked for and the device is no GPU of CUDA.
+    """
+    if asked is Precision.FLOAT16 and device.type != Device.CUDA:
+        raise TrainingError(
+            FailureReason.BAD_CONFIG,
+            "hyperparameters.precision: float16 needs cuda, and this run computes on "
+            f"{device.type}; use bfloat16 or auto",
+        )
+
+
 def available() -> list[Device]:
     """Return the devices of this machine, fastest first."""
     found = [Device.CPU]

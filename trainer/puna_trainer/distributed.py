@@ -14,12 +14,13 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import torch
 import torch.distributed as dist
@@ -33,8 +34,15 @@ MEETING_SECONDS: Final = 300.0
 """How long processes wait for each other at the start."""
 ATTEMPT_SECONDS: Final = 5.0
 """How long an address is tried before it is read anew: it may be that of an attempt before."""
+LOOK_SECONDS: Final = 0.2
+"""How often who waits looks whether to go on waiting."""
+CONNECTING: Final = timedelta(seconds=30)
+"""How long those who have met may take to connect, in which nobody looks at anything."""
 SILENCE: Final = timedelta(hours=12)
 """How long one process may work alone (data, export). One that ends is noticed at once."""
+
+Look: TypeAlias = Callable[[int, str], None]
+"""Is told again and again which process waits, and for what; it may raise to end that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,12 @@ class ProcessGroup:
             dist.destroy_process_group()
 
 
-def join(environment: Mapping[str, str], folder: Path, device: torch.device) -> ProcessGroup:
+def join(
+    environment: Mapping[str, str],
+    folder: Path,
+    device: torch.device,
+    look: Look = lambda _rank, _message: None,
+) -> ProcessGroup:
     """Return the group of this run's processes, once all are there.
 
     Raises:
@@ -103,18 +116,65 @@ def join(environment: Mapping[str, str], folder: Path, device: torch.device) -> 
         return ProcessGroup()
     if not 0 <= rank < size:
         raise TrainingError(FailureReason.BAD_CONFIG, f"RANK {rank} is none of {size} processes")
+    group = ProcessGroup(rank, size)
+    patience = _Patience(rank, time.monotonic() + MEETING_SECONDS, look)
     with _meeting():
         if "MASTER_ADDR" in environment:
-            host = environment["MASTER_ADDR"]
-            store = _store(host, port, size, first=rank == 0, seconds=MEETING_SECONDS)
-        elif rank == 0:
+            store = _open((environment["MASTER_ADDR"], port), group, patience)
+        elif group.is_first:
             store = _host(folder, size, environment.get("POD_IP") or _own_address())
         else:
-            store = _find(folder, size)
+            store = _find(partial(_read_meeting, folder), size, patience)
+        _await_all(store, "processes", group, patience)
         store.set_timeout(SILENCE)
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=SILENCE)
-    return ProcessGroup(rank, size)
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=size, timeout=CONNECTING
+        )
+        dist.set_timeout(SILENCE)
+    return group
+
+
+@contextmanager
+def meeting_of_launchers(host: str, port: int, rank: int, size: int) -> Iterator[None]:
+    """Keep open the store at which the launchers of several Pods meet, once all are there.
+
+    torchrun waits for them too, but hears no signal meanwhile; it uses the same store.
+
+    Raises:
+        TrainingError: RankMissing, they did not find each other.
+    """
+    group = ProcessGroup(rank, size)
+    patience = _Patience(rank, time.monotonic() + MEETING_SECONDS, lambda _rank, _message: None)
+    with _meeting():
+        store = _open((host, port), group, patience, shared=True)
+        _await_all(store, "launchers", group, patience)
+    yield
+    del store
+
+
+@dataclass(frozen=True, slots=True)
+class _Patience:
+    """How long a process waits for the others."""
+
+    rank: int
+    deadline: float
+    look: Look
+
+    def lasts(self) -> bool:
+        """Wait a moment; return whether to go on."""
+        self.look(self.rank, "waiting for the other processes of this run")
+        time.sleep(LOOK_SECONDS)
+        return time.monotonic() < self.deadline
+
+
+def _open(
+    address: tuple[str, int], group: ProcessGroup, patience: _Patience, *, shared: bool = False
+) -> TCPStore:
+    """Open the store at a known address, or find it there."""
+    if not group.is_first:
+        return _find(lambda: address, group.size, patience)
+    return _store(*address, group.size, first=True, seconds=MEETING_SECONDS, shared=shared)
 
 
 def _host(folder: Path, size: int, host: str) -> TCPStore:
@@ -127,25 +187,43 @@ def _host(folder: Path, size: int, host: str) -> TCPStore:
     return store
 
 
-def _find(folder: Path, size: int) -> TCPStore:
-    """Return the store that the first process opened, wherever it says it is by now."""
-    deadline = time.monotonic() + MEETING_SECONDS
+def _read_meeting(folder: Path) -> tuple[str, int]:
+    """Return where the first process says in the output folder that its store is."""
+    meeting = json.loads((folder / MEETING_NAME).read_text(encoding="utf-8"))
+    return meeting["host"], meeting["port"]
+
+
+def _find(address: Callable[[], tuple[str, int]], size: int, patience: _Patience) -> TCPStore:
+    """Return the store that the first process opened, wherever it is by now."""
     while True:
         try:
-            meeting = json.loads((folder / MEETING_NAME).read_text(encoding="utf-8"))
-            return _store(
-                meeting["host"], meeting["port"], size, first=False, seconds=ATTEMPT_SECONDS
-            )
+            return _store(*address(), size, first=False, seconds=ATTEMPT_SECONDS)
         except (OSError, RuntimeError) as error:
-            if time.monotonic() >= deadline:
-                raise TrainingError(
-                    FailureReason.RANK_MISSING,
-                    f"the first process was not found within {MEETING_SECONDS:g} s: {error}",
-                ) from error
-            time.sleep(0.2)
+            if not patience.lasts():
+                raise _absent(f"the first one cannot be reached: {error}") from error
 
 
-def _store(host: str, port: int, size: int, *, first: bool, seconds: float) -> TCPStore:
+def _await_all(store: TCPStore, who: str, group: ProcessGroup, patience: _Patience) -> None:
+    """Wait until all of a kind have come to the store."""
+    here = [f"{who}/{rank}" for rank in range(group.size)]
+    store.set(here[group.rank], "1")
+    while not store.check(here):
+        if not patience.lasts():
+            ranks = [str(rank) for rank, key in enumerate(here) if not store.check([key])]
+            raise _absent(f"rank {', '.join(ranks)} did not come")
+
+
+def _absent(what: str) -> TrainingError:
+    return TrainingError(
+        FailureReason.RANK_MISSING,
+        f"the processes of this run did not find each other within {MEETING_SECONDS:g} s: "
+        + what.partition("\n")[0],
+    )
+
+
+def _store(
+    host: str, port: int, size: int, *, first: bool, seconds: float, shared: bool = False
+) -> TCPStore:
     return TCPStore(
         host,
         port,
@@ -153,6 +231,7 @@ def _store(host: str, port: int, size: int, *, first: bool, seconds: float) -> T
         is_master=first,
         timeout=timedelta(seconds=seconds),
         wait_for_workers=False,
+        multi_tenant=shared,
     )
 
 

@@ -39,8 +39,11 @@ class TrainingError(Exception):
         self.message = message
 
 
-class Interrupted(Exception):  # noqa: N818 - it reads as what happened
-    """The run was asked to end, and everything is saved."""
+class Interrupted(BaseException):
+    """The run was asked to end, and everything is saved.
+
+    It comes anywhere: whoever takes each `Exception` for a fault of what it was doing lets it pass.
+    """
 
 
 def output_failure(error: OSError, path: Path | str) -> TrainingError:

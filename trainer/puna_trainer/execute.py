@@ -13,8 +13,8 @@ from typing import Final
 from puna_trainer.checkpoint.lock import attempt_of, hold
 from puna_trainer.config.output import StageName
 from puna_trainer.config.run import Run
-from puna_trainer.device import choose_device
-from puna_trainer.distributed import join
+from puna_trainer.device import check_precision, choose_device
+from puna_trainer.distributed import Look, join
 from puna_trainer.errors import Interrupted
 from puna_trainer.exits import EXIT_OF, Exit, FailureReason
 from puna_trainer.export.requirements import require_llama
@@ -45,7 +45,8 @@ def execute(run: Run, environment: Mapping[str, str], stop: StopSignal) -> Resul
             if StageName.EXPORT in run.stage_names():
                 require_llama(run.export)
             device = choose_device(run.device, environment)
-            group = join(environment, folder, device)
+            check_precision(run.hyperparameters.precision, device)
+            group = join(environment, folder, device, _look(run, stop))
             opened.callback(group.leave)
             if group.is_first:
                 opened.enter_context(hold(folder, attempt_of(environment)))
@@ -80,8 +81,23 @@ def failed(reporter: Reporter, error: Exception) -> Result:
     return reporter.result(EXIT_OF[failure.reason], failure.reason, failure.message)
 
 
+def _look(run: Run, stop: StopSignal) -> Look:
+    """Return what processes that wait for each other do: all hear the signal, the first tells."""
+    reporter = Reporter(run, None, write=_print, clock=time.monotonic)
+
+    def look(rank: int, message: str) -> None:
+        stop.check()
+        if rank == 0:
+            reporter.before(run.stage_names()[0], message)
+
+    return look
+
+
 def _leave(run: Run, folder: Path, reporter: Reporter, result: Result) -> None:
-    """Close the logs, and write `result.json` and `report.html`, each if the volume takes it."""
+    """Close the logs, and write `result.json` and `report.html`, each if that is possible.
+
+    How the run ended is decided: a page that cannot be made changes nothing about it.
+    """
     for name, write in (
         ("logs", reporter.close),
         ("result.json", partial(write_result, result, folder)),
@@ -91,6 +107,8 @@ def _leave(run: Run, folder: Path, reporter: Reporter, result: Result) -> None:
             write()
         except OSError as error:
             LOG.error(f"{name} cannot be written: {error}")  # noqa: TRY400 - said whole
+        except Exception:
+            LOG.exception(f"{name} cannot be written")
 
 
 def _document(run: Run) -> str:

@@ -34,11 +34,11 @@ def read_json(path: Path) -> Any:
 
 
 def readable(name: str) -> str:
-    """Return a name, or a sentence with one, as text: bytes of it that are not UTF-8 are escaped.
+    r"""Return a name, or a sentence with one, as text: bytes of it that are not UTF-8 become \xe9.
 
     Python reads them as halves of surrogate pairs, which no document takes.
     """
-    return name.encode(errors="backslashreplace").decode()
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def synchronize(path: Path) -> None:

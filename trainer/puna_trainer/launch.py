@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from pydantic import ValidationError
 
-from puna_trainer.errors import Interrupted
+from puna_trainer.errors import Interrupted, TrainingError
 from puna_trainer.exits import EXIT_OF, Exit, FailureReason
 from puna_trainer.progress import Result
 from puna_trainer.reporting.termination import WORDS_VARIABLE, write_termination
@@ -91,20 +92,25 @@ def launch(arguments: Sequence[str], folder: Path, stop: StopSignal) -> Ended:
     from torch.distributed.elastic.rendezvous import RendezvousError  # noqa: PLC0415
     from torch.distributed.run import parse_args, run  # noqa: PLC0415
 
-    from puna_trainer.distributed import missing  # noqa: PLC0415
+    from puna_trainer.distributed import meeting_of_launchers, missing  # noqa: PLC0415
 
     asked = parse_args([*PROGRAM, *arguments])
     os.environ[WORDS_VARIABLE] = str(folder)
     failures: dict[int, ProcessFailure] = {}
     try:
-        with stop.at_once():
+        with ExitStack() as opened:
+            opened.enter_context(stop.at_once())
+            nodes = int(asked.nnodes) if asked.nnodes.isdecimal() else 1  # by itself it is 1:1
+            if nodes > 1:
+                there = (asked.master_addr, asked.master_port)
+                opened.enter_context(meeting_of_launchers(*there, asked.node_rank, nodes))
             run(asked)
     except Interrupted:
         LOG.info("asked to end; all processes have ended")
     except ChildFailedError as error:
         failures = error.failures
-    except (DistError, RendezvousError) as error:
-        failure = missing(error)
+    except (DistError, RendezvousError, TrainingError) as error:
+        failure = error if isinstance(error, TrainingError) else missing(error)
         LOG.error(failure.message)  # noqa: TRY400 - the sentence says it all
         code = EXIT_OF[failure.reason]
         word = Result(exit_code=code, reason=failure.reason, message=failure.message)

@@ -47,7 +47,7 @@ def record(
         pods: all of the TrainingJob.
         progress: last line of each Pod's log.
         ranks: how many Pods train together.
-        pausing: whether Pods end because the run is suspended, which is no retry.
+        pausing: whether Pods end because the run is suspended, which is no retry, however they do.
         now: the time.
     """
     known = {attempt.pod: attempt for attempt in before.lineage.attempts}
@@ -73,12 +73,12 @@ def record(
         and attempt.reason is not Reason.DONE
         and (name not in known or known[name].finished_at is None)
     )
-    failed = sum(attempt.reason not in UNCOUNTED for attempt in ended)
     retries = before.retries
-    if ended:
+    if ended and not pausing:
+        failed = sum(attempt.reason not in UNCOUNTED for attempt in ended)
         retries = Retries(
             counted=retries.counted + failed,
-            ignored=retries.ignored + (0 if pausing else len(ended) - failed),
+            ignored=retries.ignored + len(ended) - failed,
         )
     ordered = sorted(found.values(), key=lambda attempt: (attempt.started_at, attempt.pod))
     return Record(tuple(ordered[-MAX_ATTEMPTS:]), retries, ended)

@@ -114,17 +114,20 @@ def _training(view: View) -> Judged:
 
 
 def _waits(view: View) -> Judged | None:
-    """Return why the trainer does not run; None if it does."""
+    """Return why the trainer does not run; None if it does.
+
+    The Pods of several nodes do nothing until all of them run.
+    """
     blocked = view.refusal or view.unresolved
     if blocked is not None and not view.running:
         return "False", blocked.reason, blocked.message
     if view.suspended or not view.admitted:
         _, reason, message = _suspended(view)
         return "False", reason, message
-    if view.running:
-        return None
     if view.obstacle is not None:
         return "False", view.obstacle.reason, view.obstacle.message
+    if view.running:
+        return None
     last = view.record.last
     if last is not None and last.finished_at is not None:
         return "False", Reason.RETRYING, f"Pod {last.pod}: {last.reason}: {last.message or ''}"

@@ -8,6 +8,7 @@ from typing import Final
 from puna.api.reasons import Reason
 from puna.core.findings import Finding
 from puna.core.plan import Manifest
+from puna.training.outcome import end_of, rank_of
 from puna_node.config import REASON_NOT_ALLOWED
 
 NORMAL: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
@@ -16,9 +17,12 @@ NORMAL: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
 def obstacle(pods: Iterable[Manifest]) -> Finding | None:
     """Return the first thing that keeps Pods from starting; None while they start normally."""
     for pod in sorted(pods, key=lambda item: str(item["metadata"]["name"])):
-        found = None if "deletionTimestamp" in pod["metadata"] else _of_pod(pod)
+        leaves = "deletionTimestamp" in pod["metadata"] or end_of(pod) is not None
+        found = None if leaves else _of_pod(pod)
         if found is not None:
-            return found
+            rank = rank_of(pod)
+            told = f"the Pod of rank {rank}: {found.message}" if rank else found.message
+            return Finding(found.reason, told)
     return None
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -21,9 +20,9 @@ from puna_cli.paths import cluster_paths
 from puna_cli.report import Report, Step
 from puna_cli.train.ending import ending
 from puna_cli.train.job import CONTAINER, newest_pod, read_status
+from puna_cli.train.logs import follow
+from puna_cli.train.patience import Patience
 from puna_cli.train.watch import watch
-
-WAIT_SECONDS: Final = 1.0
 
 
 @click.group("train")
@@ -63,28 +62,27 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def watch_command(*, kubectl: Kubectl, namespace: str, run: str) -> None:
     """Show RUN with its loss curve until it has ended; exit status 1 if it failed."""
     console = Report().console
-    if not watch(run, lambda: read_status(kubectl, namespace, run), console):
+    look = partial(read_status, kubectl, namespace, run)
+    look()  # what is wrong from the beginning is not waited for
+    patience = Patience(partial(console.print, markup=False, highlight=False, soft_wrap=True))
+    if not watch(run, partial(patience.ask, look), console):
         sys.exit(1)
 
 
 @train_group.command("logs")
-@click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
+@click.option("--follow", "-f", "goes_on", is_flag=True, help="Go on until the run has ended.")
 @run_options
-def logs_command(*, kubectl: Kubectl, namespace: str, run: str, follow: bool) -> None:
+def logs_command(*, kubectl: Kubectl, namespace: str, run: str, goes_on: bool) -> None:
     """Print what the trainer of RUN writes; with -f also after a retry."""
     status = read_status(kubectl, namespace, run)
+    if goes_on:
+        write = partial(click.echo, nl=False)
+        patience = Patience(partial(click.echo, err=True))
+        follow(kubectl, namespace, run, write=write, patience=patience)
+        return
     pod = newest_pod(kubectl, namespace, run)
-    if pod is None and not follow:
+    if pod is None:
         raise CommandError(
             f"TrainingJob {run} has no Pod: {ending(status) or status.summary.stage}"
         )
-    shown: str | None = None
-    while True:
-        if pod is not None and pod != shown:
-            shown = pod
-            arguments = ("logs", f"--namespace={namespace}", pod, f"--container={CONTAINER}")
-            kubectl.show(*arguments, *(("--follow",) if follow else ()))
-        if not follow or ending(read_status(kubectl, namespace, run)) is not None:
-            return
-        time.sleep(WAIT_SECONDS)
-        pod = newest_pod(kubectl, namespace, run)
+    kubectl.show("logs", f"--namespace={namespace}", pod, f"--container={CONTAINER}")

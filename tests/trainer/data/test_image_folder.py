@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -92,4 +93,16 @@ def test_a_damaged_image_is_told(root: Path) -> None:
 def test_an_image_of_more_than_8_bits_is_told(root: Path) -> None:
     write_image(root / "train" / "dog" / "9.png", "I;16")
     with refused("animals/train/dog/9.png has more than 8 bits"):
+        read_image_folder(root)
+
+
+def test_a_class_whose_name_is_no_utf_8_has_one_that_can_be_written(root: Path) -> None:
+    write_image(root / "train" / os.fsdecode(b"\xe9") / "0.png")
+    assert read_image_folder(root).train.labels[-1] == "\\xe9"
+
+
+def test_a_file_whose_name_is_no_utf_8_can_be_named(root: Path) -> None:
+    path = root / "train" / "cat" / os.fsdecode(b"\xe9.png")
+    path.write_bytes(b"no image")
+    with refused("animals/train/cat/\\xe9.png"):
         read_image_folder(root)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer
 
-from puna_trainer.errors import TrainingError
+from puna_trainer.errors import Interrupted, TrainingError
 from puna_trainer.exits import FailureReason
 from puna_trainer.language.codec import load_codec
 from puna_trainer.language.tokenizer import (
@@ -18,8 +21,11 @@ from puna_trainer.language.tokenizer import (
     train_tokenizer,
 )
 from puna_trainer.language.tokenizer_stage import make_tokenizer
+from puna_trainer.stop import SIGNALS, StopSignal
 from tests.trainer.language.runs import context_of, language_run, sentences, write_data
 
+ASK_AND_ANSWER = 'exec 3> "$1" && kill -TERM $PPID && cat "$2" >&3'
+"""Waits until a pipe is read, signals who started this, and only then writes into the pipe."""
 NASTY = (
     "it's I'll we'd",
     "1234567890 3.14",
@@ -105,3 +111,22 @@ def test_the_stage_learns_from_training_texts_alone(tmp_path: Path) -> None:
 def test_a_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="run the stage tokenizer"):
         load_codec(tmp_path)
+
+
+def test_a_signal_that_comes_while_it_is_read_is_no_fault_of_it(tmp_path: Path) -> None:
+    pipe = trained(tmp_path) / "tokenizer.json"
+    content = pipe.rename(tmp_path / "content")
+    os.mkfifo(pipe)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    stop = StopSignal()
+    stop.listen()
+    try:
+        with (
+            subprocess.Popen(["sh", "-c", ASK_AND_ANSWER, "sh", str(pipe), str(content)]),
+            pytest.raises(Interrupted),
+            stop.at_once(),
+        ):
+            load_codec(tmp_path)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

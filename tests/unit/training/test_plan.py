@@ -350,6 +350,46 @@ def test_a_lost_rank_is_judged_once_it_is_known_how_it_ended() -> None:
         assert (known.retries.counted, known.retries.ignored) == expected
 
 
+def test_a_run_whose_other_rank_has_no_room_says_so_although_its_first_pod_runs() -> None:
+    job = training_job(nodes=2)
+    full = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": "0/2 nodes are available",
+    }
+    waiting = other(1, phase="Pending", conditions=[full])
+    waits = made(job, seen(trainer_pod(1, rank=0), waiting, job=job))
+    found = find(waits.status.conditions, ConditionType.TRAINING)
+    assert found is not None
+    assert (found.status, found.reason) == ("False", Reason.UNSCHEDULABLE)
+    assert found.message == "the Pod of rank 1: 0/2 nodes are available"
+    assert condition(waits, ConditionType.COMPLETE) == ("False", Reason.UNSCHEDULABLE)
+    both = made(job, seen(trainer_pod(1, rank=0), other(1), job=job))
+    assert condition(both, ConditionType.COMPLETE) == ("False", Reason.RUNNING)
+
+
+def test_what_once_kept_a_pod_that_has_ended_from_starting_is_told_no_more() -> None:
+    refused = trainer_pod(1, code=137)
+    wait = {"reason": "NotAllowed", "message": "no profile of this node runs the image"}
+    refused["status"]["containerStatuses"] = [{"name": "trainer", "state": {"waiting": wait}}]
+    going = made(seen=seen(refused, trainer_pod(2)))
+    assert condition(going, ConditionType.COMPLETE) == ("False", Reason.RUNNING)
+
+
+@pytest.mark.parametrize("code", [75, 137])
+def test_an_end_while_a_run_is_being_paused_does_not_count(code: int) -> None:
+    going, pausing = (training_job(nodes=2, backoffLimit=0, suspend=on) for on in (False, True))
+    pods = (trainer_pod(1, code=code, rank=0), other(1, phase="Pending"))
+    paused = made(pausing, seen(*pods, job=going))
+    assert (paused.status.retries.counted, paused.status.retries.ignored) == (0, 0)
+    assert condition(paused, ConditionType.COMPLETE) == ("False", Reason.SUSPENDED)
+    again = made(
+        training_job(nodes=2, backoffLimit=0, status=paused.status), seen(*pods, job=going)
+    )
+    assert again.status.retries.counted == 0
+
+
 def test_several_pods_that_fail_together_are_one_failure() -> None:
     job = training_job(nodes=2, backoffLimit=1)
     rules = children(made(job))["Job"]["spec"]["podFailurePolicy"]["rules"]

@@ -23,6 +23,8 @@ LEAST_SIDE: Final = 8
 """Pixels that `cnn_mnist` needs each way."""
 MOST_FEATURES: Final = 2**17
 """Numbers that the linear part of `cnn_mnist` takes at most: images of 94 x 94."""
+RESNET_PIXEL: Final = 32
+"""Pixels each way of which the last layers of `resnet18` see one."""
 RGB: Final = 3
 
 

@@ -16,13 +16,18 @@ def share(split: ImageSplit, group: ProcessGroup) -> ImageSplit:
     return ImageSplit(split.images_NCHW[own], split.labels_N[own])
 
 
+def part_count(accumulation_steps: int, processes: int) -> int:
+    """Return in how many parts a batch is computed, over all processes. Pure."""
+    return math.lcm(accumulation_steps, processes)
+
+
 def parts_of(count: int, accumulation_steps: int, group: ProcessGroup) -> list[slice]:
     """Return which parts of a batch this process computes, one after the other. Pure.
 
     There are as many parts as are asked for, and as many for each process as for any other. Where
     the processes divide the parts, one process computes the same parts as several do.
     """
-    parts = math.lcm(accumulation_steps, group.size)
+    parts = part_count(accumulation_steps, group.size)
     ends = [count * part // parts for part in range(parts + 1)]
     return [slice(ends[part], ends[part + 1]) for part in range(group.rank, parts, group.size)]
 

@@ -23,6 +23,7 @@ from puna_trainer.checkpointer import Checkpointer
 from puna_trainer.data.images import ImageData, load_images
 from puna_trainer.data.stage import FOLDER as DATA
 from puna_trainer.device import autocast, compute_type
+from puna_trainer.images.alone import check_parts
 from puna_trainer.images.augment import augment, choices
 from puna_trainer.images.evaluate import measure
 from puna_trainer.images.models import Description, build
@@ -70,7 +71,8 @@ def fit(context: StageContext, data: ImageData) -> None:
     """Train the classifier of a run; its checkpoints are what is left.
 
     Raises:
-        TrainingError: NonFiniteLoss, DiskFull and others; the checkpoints before are kept.
+        TrainingError: BadConfig, network, batches and images do not go together; NonFiniteLoss,
+            DiskFull and others; the checkpoints before are kept.
         Interrupted: SIGTERM came, and the state was saved.
     """
     take_steps(Training(context, data))
@@ -86,13 +88,20 @@ class Training:
         assert run.model.name is not None  # noqa: S101 - refused before
         _, channels, height, width = data.train.images_NCHW.shape
         self.description = Description(run.model.name, channels, height, width, data.classes)
+        self.timetable = timetable_of(len(data.train.labels_N), chosen, run.checkpoint)
+        check_parts(
+            self.description,
+            len(data.train.labels_N),
+            chosen,
+            total_steps=self.timetable.total_steps,
+            processes=group.size,
+        )
         self.classifier = build(self.description)
         self.classifier.standardise_by(data.train.images_NCHW)
         # A no-op for what is not convolved; convolutions of processors and GPUs are faster so.
         self.classifier.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.context = context
         self.chosen = chosen
-        self.timetable = timetable_of(len(data.train.labels_N), chosen, run.checkpoint)
         self.course = course_of(chosen, self.timetable.total_steps, self.timetable.batches)
         self.optimizer = build_optimizer(self.classifier, chosen)
         self.dtype = compute_type(chosen.precision, device)

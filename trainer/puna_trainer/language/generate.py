@@ -31,7 +31,7 @@ class Sampler:
 
     def __call__(self, logits_V: Tensor) -> int:
         """Return a token at random."""
-        probabilities_V = (logits_V.double().cpu() / self.temperature).softmax(dim=0)
+        probabilities_V = (logits_V.cpu().double() / self.temperature).softmax(dim=0)
         return int(torch.multinomial(probabilities_V, 1, generator=self.generator))
 
 

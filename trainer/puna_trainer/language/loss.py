@@ -59,7 +59,7 @@ def mean_loss(
         look: Is called before each part.
     """
     count = window_count(len(ids_N), context)
-    total = torch.zeros((), device=device, dtype=torch.float64)
+    losses = []
     with autocast(device, dtype):
         for begin in range(0, count, sequences * group.size):
             look(begin, count)
@@ -69,12 +69,13 @@ def mean_loss(
             inputs_BT, targets_BT = read_windows(
                 ids_N, windows if counts else np.array([0]), context, device
             )
-            total += counts * summed_loss(model(inputs_BT), targets_BT)
+            losses.append(counts * summed_loss(model(inputs_BT), targets_BT))
         rest = ids_N[count * context :]
         if len(rest) > 1:
             inputs_BT, targets_BT = read_windows(rest, np.array([0]), len(rest) - 1, device)
-            total += group.is_first * summed_loss(model(inputs_BT), targets_BT)
-    return group.sum([float(total)])[0] / (len(ids_N) - 1)
+            losses.append(group.is_first * summed_loss(model(inputs_BT), targets_BT))
+    # Added up in 64 bits, which not every device has.
+    return group.sum([sum(float(loss) for loss in losses)])[0] / (len(ids_N) - 1)
 
 
 def perplexity_of(loss: float) -> float:

@@ -47,8 +47,9 @@ def confusion_plot(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow([[count**0.25 for count in row] for row in confusion], cmap="Blues")
-    axes.set_xticks(range(len(classes)), classes, rotation=90)
-    axes.set_yticks(range(len(classes)), classes)
+    # Names are no formulas, whatever dollars they have.
+    axes.set_xticks(range(len(classes)), classes, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(classes)), classes, parse_math=False)
     axes.set_xlabel("taken for")
     axes.set_ylabel("class")
     for row, counts in enumerate(confusion):

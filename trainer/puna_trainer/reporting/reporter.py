@@ -84,6 +84,11 @@ class Reporter:
         """Whether this is the reporter of a run's first process."""
         return self._log is not None
 
+    def before(self, stage: StageName, text: str) -> None:
+        """Say what takes time before the first stage begins."""
+        self._stage = stage
+        self.message(text)
+
     def begin(self, stage: StageName, done: tuple[StageName, ...]) -> None:
         """Say at once which stage begins."""
         self._stage, self._done = stage, done
