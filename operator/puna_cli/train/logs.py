@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -28,19 +28,20 @@ def follow(
     Raises:
         CommandError: there is no such run, or its last words cannot be read.
     """
-    pod, written = None, ""
+    pod, written, seen = None, "", 0
     while True:
         status = patience.ask(partial(read_status, kubectl, namespace, run))
         over = ending(status) is not None  # looked at first: nothing is written after that
         newest = patience.ask(partial(newest_pod, kubectl, namespace, run))
         if newest != pod:
-            pod, written = newest, ""
+            pod, written, seen = newest, "", 0
         try:
             if pod is not None:
-                for stamp, text in _lines(kubectl, namespace, pod, since=written):
-                    if stamp > written:
-                        write(text)
-                        written = stamp
+                lines = _lines(kubectl, namespace, pod, since=written)
+                for stamp, text in beyond(written, seen, lines):
+                    write(text)
+                    seen = seen + 1 if stamp == written else 1
+                    written = stamp
         except KubectlError as problem:
             if over:
                 raise
@@ -49,6 +50,21 @@ def follow(
         if over:
             return
         patience.wait()
+
+
+def beyond(written: str, seen: int, lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield what follows the lines that are written already, `seen` of them at one moment.
+
+    A node may give all lines that it reads at once the same time, and may have its clock set back.
+    """
+    for stamp, text in lines:
+        if seen and stamp < written:
+            continue
+        if seen and stamp == written:
+            seen -= 1
+            continue
+        seen = 0
+        yield stamp, text
 
 
 def _lines(kubectl: Kubectl, namespace: str, pod: str, *, since: str) -> Iterator[tuple[str, str]]:
