@@ -61,7 +61,11 @@ class Kubectl:
         ) as process:
             assert process.stdout is not None  # noqa: S101 - it was asked for
             assert process.stderr is not None  # noqa: S101 - likewise
-            yield from process.stdout
+            try:
+                yield from process.stdout
+            except GeneratorExit:  # nobody reads on
+                process.terminate()
+                raise
             said = process.stderr.read()
         if process.returncode != 0:
             raise KubectlError(f"kubectl {' '.join(args)}: {said.strip()}")
